@@ -51,7 +51,7 @@ type FuncType struct{ Params, Results []ValueType }
 // A nil error continues the guest. A *vm.ExitError, *vm.LimitError,
 // *vm.GuestError or *vm.TrapError ends the call with that error; any other
 // error ends it with a *vm.HostError around it.
-type HostFunc func(c *Caller, args, results []uint64) error
+type HostFunc func(g Guest, args, results []uint64) error
 
 // A Host answers a module's imports. One Host value serves one instance; its
 // methods and functions are called by one goroutine at a time.
@@ -73,8 +73,8 @@ type Host interface {
 	Restore(snapshot []byte) error
 }
 
-// Guest is what a host function may do with the guest that called it. *Caller
-// implements it; tests may fake it.
+// Guest is what a host function may do with the guest that called it. It is
+// valid until the host function returns.
 type Guest interface {
 	// Context is the call's.
 	Context() context.Context
