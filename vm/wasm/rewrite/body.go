@@ -1,0 +1,88 @@
+package rewrite
+
+// body rewrites one function.
+type body struct {
+	*plan
+	out    []byte
+	scan   bodyScan
+	legacy *legacy // nil unless the function has legacy exception handling
+}
+
+// function returns the rewritten body of defined function i, without its length.
+func (p *plan) function(i int) []byte {
+	src := p.bodies[i]
+	r := src.reader()
+	t := p.types[p.funcs[i]]
+	b := &body{plan: p, scan: p.scan.bodies[i], out: make([]byte, 0, len(src.data)+len(src.data)/8+16)}
+	locals := p.locals(r, t)
+	if b.scan.legacy {
+		return b.legacyFunction(src, r, t, locals)
+	}
+	b.out = append(b.out, src.data[:r.at]...)
+	if b.scan.poll {
+		b.pollHere()
+	}
+	for depth := 0; ; {
+		in := p.next(r)
+		switch in.op {
+		case opBlock, opIf, opTryTable:
+			depth++
+			b.out = append(b.out, in.raw...)
+		case opLoop:
+			depth++
+			b.out = append(b.out, in.raw...)
+			b.pollHere()
+		case opEnd:
+			b.out = append(b.out, opEnd)
+			if depth--; depth < 0 {
+				if r.left() > 0 {
+					r.fail(Malformed, "a function goes on after its end")
+				}
+				return b.out
+			}
+		default:
+			b.plain(in)
+		}
+		if depth > p.limits.Nesting {
+			r.fail(Oversize, "a function nests blocks over %d deep", p.limits.Nesting)
+		}
+	}
+}
+
+// plain writes an instruction that has nothing to do with labels.
+func (b *body) plain(in instr) {
+	switch in.op {
+	case opCall, opReturnCall, opRefFunc:
+		b.out = appendU(append(b.out, in.op), uint64(b.newIndex[in.a]))
+		return
+	case opMemoryGrow:
+		b.out = appendU(append(b.out, opCall), uint64(b.grow))
+		return
+	case opMisc:
+		if flag, ok := b.flags[segmentKey{in.sub, in.a}]; ok && (in.sub == miscDataDrop || in.sub == miscElemDrop) {
+			b.out = append(b.out, in.raw...)
+			b.out = append(b.out, opI32Const, 1, opGlobalSet)
+			b.out = appendU(b.out, uint64(flag))
+			return
+		}
+	}
+	b.out = append(b.out, in.raw...)
+}
+
+// pollHere reads the first byte of the poll memory and forgets it. Reading is
+// an effect, since it can trap, so no compiler removes it.
+func (b *body) pollHere() {
+	b.out = append(b.out, opI32Const, 0, opI32Load8U, 0x40)
+	b.out = appendU(b.out, uint64(b.poll))
+	b.out = append(b.out, 0, opDrop)
+}
+
+// constant rewrites a constant expression.
+func (p *plan) constant(e span) []byte {
+	b := &body{plan: p}
+	r := e.reader()
+	for r.left() > 0 {
+		b.plain(p.next(r))
+	}
+	return b.out
+}

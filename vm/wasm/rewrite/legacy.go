@@ -1,0 +1,390 @@
+package rewrite
+
+import "slices"
+
+// A legacy try
+//
+//	try B  body  catch T  handler  catch_all  handler  end
+//
+// becomes, innermost first, a try_table in one block for each handler, in a
+// block that stands for the try to branches:
+//
+//	block B
+//	  block (params of B → exnref)            ;; catch_all
+//	    block (params of B → values of T, exnref)
+//	      try_table B (catch_ref T 0) (catch_all_ref 1)
+//	        body
+//	      end
+//	      br 2
+//	    end
+//	    local.set $exn  handler  br 1
+//	  end
+//	  local.set $exn  handler
+//	end
+//
+// $exn is a local for each depth of handlers in handlers, which rethrow
+// throws again. A try that ends in delegate catches everything and branches,
+// with the exception, to a block just inside of the try_table of the try that
+// it delegates to, or at the start of the function: throw_ref there throws as
+// if from there.
+//
+// Blocks are added, so labels are counted anew: each frame of the input knows
+// at which depth of the output its label is.
+
+// try is what the first pass finds out about a try block.
+type try struct {
+	tags      []uint32 // of its catch handlers, in order
+	catchAll  bool
+	delegates bool
+	target    int  // of delegate: number of a try, or -1 for the function
+	delegated bool // some delegate has this try as its target
+}
+
+type legacy struct {
+	tries     []try
+	delegated bool // some delegate goes to the function
+	exnLocals uint32
+	locals    int
+	frames    []frame
+	depth     int // of open blocks in the output
+	next      int // number of the next try
+	handlers  int // handlers that are open
+	ownTarget int // depth of the function's own delegate block
+}
+
+// frame is a block of the input.
+type frame struct {
+	label int // depth of the output's block that branches to it leave
+	// For a try:
+	try       int // its number, or -1
+	inBody    bool
+	target    int    // depth of the block that delegates branch to
+	exnLocal  uint32 // holds the exception, once in a handler
+	block     blockType
+	needsEnds int // ends to write for the input's end
+}
+
+// survey is the first pass over a function: it finds the tries.
+func (b *body) survey(r *reader) *legacy {
+	l := &legacy{}
+	type open struct {
+		try    int // or -1
+		inBody bool
+	}
+	var stack []open
+	handlers, deepest := 0, 0
+	final, delegates := false, false // forms of exception handling
+	top := func(what string) *open {
+		if len(stack) == 0 || stack[len(stack)-1].try < 0 {
+			r.fail(Malformed, "a %s is outside of a try", what)
+		}
+		return &stack[len(stack)-1]
+	}
+	begin := func(o *open) {
+		if o.inBody {
+			o.inBody = false
+			handlers++
+			deepest = max(deepest, handlers)
+		}
+	}
+	for done := false; !done; {
+		in := b.next(r)
+		final = final || in.op == opTryTable
+		switch in.op {
+		case opBlock, opLoop, opIf, opTryTable:
+			stack = append(stack, open{try: -1})
+		case opTry:
+			stack = append(stack, open{try: len(l.tries), inBody: true})
+			l.tries = append(l.tries, try{})
+		case opCatch:
+			o := top("catch")
+			begin(o)
+			if l.tries[o.try].catchAll {
+				r.fail(Malformed, "a catch comes after a catch_all")
+			}
+			l.tries[o.try].tags = append(l.tries[o.try].tags, in.a)
+		case opCatchAll:
+			o := top("catch_all")
+			begin(o)
+			if l.tries[o.try].catchAll {
+				r.fail(Malformed, "a try has two catch_all")
+			}
+			l.tries[o.try].catchAll = true
+		case opDelegate:
+			o := top("delegate")
+			if !o.inBody {
+				r.fail(Malformed, "a delegate comes after a handler")
+			}
+			t := &l.tries[o.try]
+			t.delegates, t.target = true, -1
+			delegates = true
+			stack = stack[:len(stack)-1]
+			if int64(in.a) > int64(len(stack)) {
+				r.fail(Malformed, "a delegate goes to label %d of %d", in.a, len(stack)+1)
+			}
+			for i := len(stack) - 1 - int(in.a); i >= 0; i-- {
+				if stack[i].inBody {
+					t.target = stack[i].try
+					break
+				}
+			}
+			if t.target >= 0 {
+				l.tries[t.target].delegated = true
+			} else {
+				l.delegated = true
+			}
+		case opEnd:
+			if len(stack) == 0 {
+				done = true
+				break
+			}
+			if o := stack[len(stack)-1]; o.try >= 0 && !o.inBody {
+				handlers--
+			}
+			stack = stack[:len(stack)-1]
+		}
+		if len(stack) > b.limits.Nesting {
+			r.fail(Oversize, "a function nests blocks over %d deep", b.limits.Nesting)
+		}
+	}
+	if r.left() > 0 {
+		r.fail(Malformed, "a function goes on after its end")
+	}
+	if final && delegates {
+		r.fail(Unsupported, "a function mixes delegate with the final form of exception handling")
+	}
+	l.exnLocals = uint32(deepest)
+	return l
+}
+
+// legacyFunction rewrites a function with legacy exception handling. r is at
+// its code; locals counts what it has, parameters included.
+func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byte {
+	start := r.at
+	b.legacy = b.survey(r)
+	l := b.legacy
+	l.locals = locals
+	r.at = start
+	b.declare(src.data[:start], l.exnLocals)
+	if b.scan.poll {
+		b.pollHere()
+	}
+	if l.delegated {
+		b.open(opBlock, shortBlock([]ValueType{ExnRef}))
+		l.ownTarget = l.depth
+	}
+	l.frames = append(l.frames, frame{label: 0, try: -1})
+	for len(l.frames) > 0 {
+		b.step(r)
+	}
+	if l.delegated {
+		b.out = append(b.out, opReturn)
+		b.close(1)
+		b.out = append(b.out, opThrowRef)
+	}
+	return append(b.out, opEnd)
+}
+
+// declare copies the declarations of locals and adds n for exceptions.
+func (b *body) declare(decl []byte, n uint32) {
+	if n == 0 {
+		b.out = append(b.out, decl...)
+		return
+	}
+	r := &reader{data: decl}
+	count := r.u32()
+	b.out = appendU(b.out, uint64(count)+1)
+	b.out = append(b.out, decl[r.at:]...)
+	b.out = append(appendU(b.out, uint64(n)), byte(ExnRef))
+}
+
+func (b *body) open(op byte, t blockType) {
+	b.out = t.append(append(b.out, op))
+	b.legacy.depth++
+}
+
+func (b *body) close(n int) {
+	for range n {
+		b.out = append(b.out, opEnd)
+	}
+	b.legacy.depth -= n
+}
+
+// branch writes a br to the block that was opened at depth.
+func (b *body) branch(depth int) {
+	b.out = appendU(append(b.out, opBr), uint64(b.legacy.depth-depth))
+}
+
+// label is the output's label for the input's. The function's own label is
+// that of depth 0.
+func (b *body) label(r *reader, i uint32) uint64 {
+	l := b.legacy
+	if int64(i) >= int64(len(l.frames)) {
+		r.fail(Malformed, "a branch goes to label %d of %d", i, len(l.frames))
+	}
+	return uint64(l.depth - l.frames[len(l.frames)-1-int(i)].label)
+}
+
+// step rewrites one instruction.
+func (b *body) step(r *reader) {
+	l := b.legacy
+	in := b.next(r)
+	switch in.op {
+	case opBlock, opLoop, opIf:
+		b.open(in.op, in.block)
+		l.frames = append(l.frames, frame{label: l.depth, try: -1, needsEnds: 1})
+		if in.op == opLoop {
+			b.pollHere()
+		}
+	case opTryTable:
+		out := appendU(in.block.append([]byte{opTryTable}), uint64(len(in.catch)))
+		for _, c := range in.catch {
+			out = append(out, c.kind)
+			if c.kind <= catchRef {
+				out = appendU(out, uint64(c.tag))
+			}
+			out = appendU(out, b.label(r, c.label))
+		}
+		b.out = append(b.out, out...)
+		l.depth++
+		l.frames = append(l.frames, frame{label: l.depth, try: -1, needsEnds: 1})
+	case opTry:
+		b.try(in.block)
+	case opCatch, opCatchAll:
+		b.handler(&l.frames[len(l.frames)-1])
+	case opDelegate:
+		f := l.frames[len(l.frames)-1]
+		l.frames = l.frames[:len(l.frames)-1]
+		b.endBody(&f)
+	case opRethrow:
+		if int64(in.a) >= int64(len(l.frames)) {
+			r.fail(Malformed, "a rethrow goes to label %d of %d", in.a, len(l.frames))
+		}
+		f := l.frames[len(l.frames)-1-int(in.a)]
+		if f.try < 0 || f.inBody {
+			r.fail(Malformed, "a rethrow is outside of the handler that it names")
+		}
+		b.out = appendU(append(b.out, opLocalGet), uint64(f.exnLocal))
+		b.out = append(b.out, opThrowRef)
+	case opBr, opBrIf:
+		b.out = appendU(append(b.out, in.op), b.label(r, in.a))
+	case opBrTable:
+		b.out = appendU(append(b.out, opBrTable), uint64(len(in.list)-1))
+		for _, i := range in.list {
+			b.out = appendU(b.out, b.label(r, i))
+		}
+	case opEnd:
+		f := l.frames[len(l.frames)-1]
+		l.frames = l.frames[:len(l.frames)-1]
+		if f.try >= 0 {
+			b.endTry(f)
+		} else {
+			b.close(f.needsEnds)
+		}
+	default:
+		b.plain(in)
+	}
+}
+
+// try opens the blocks of a try.
+func (b *body) try(t blockType) {
+	l := b.legacy
+	number := l.next
+	info := l.tries[number]
+	l.next++
+	f := frame{try: number, inBody: true, block: t}
+	if info.delegates {
+		target := l.ownTarget
+		if info.target >= 0 {
+			i := slices.IndexFunc(l.frames, func(f frame) bool { return f.try == info.target })
+			target = l.frames[i].target
+		}
+		b.out = append(t.append(append(b.out, opTryTable)), 1, catchAllRef)
+		b.out = appendU(b.out, uint64(l.depth-target))
+		l.depth++
+		f.label = l.depth
+		b.body(&f, info)
+		l.frames = append(l.frames, f)
+		return
+	}
+	b.open(opBlock, t)
+	f.label = l.depth
+	params := b.blockFunc(t).params
+	if info.catchAll {
+		b.open(opBlock, b.handlerBlock(params, nil))
+	}
+	for _, tag := range slices.Backward(info.tags) {
+		b.open(opBlock, b.handlerBlock(params, b.types[b.tags[tag]].params))
+	}
+	clauses := len(info.tags)
+	if info.catchAll {
+		clauses++
+	}
+	b.out = appendU(t.append(append(b.out, opTryTable)), uint64(clauses))
+	for i, tag := range info.tags {
+		b.out = appendU(append(b.out, catchRef), uint64(tag))
+		b.out = appendU(b.out, uint64(i))
+	}
+	if info.catchAll {
+		b.out = appendU(append(b.out, catchAllRef), uint64(len(info.tags)))
+	}
+	l.depth++
+	b.body(&f, info)
+	l.frames = append(l.frames, f)
+}
+
+// body opens, within a try's try_table, the block that delegates branch to.
+func (b *body) body(f *frame, info try) {
+	if !info.delegated {
+		return
+	}
+	b.open(opBlock, b.block(funcType{b.blockFunc(f.block).params, []ValueType{ExnRef}}))
+	f.target = b.legacy.depth
+}
+
+// endBody closes a try's try_table.
+func (b *body) endBody(f *frame) {
+	if b.legacy.tries[f.try].delegated {
+		b.branch(f.target - 1) // out of the try_table, with the results
+		b.close(1)
+		b.out = append(b.out, opThrowRef)
+	}
+	b.close(1)
+}
+
+func (b *body) handlerBlock(params, values []ValueType) blockType {
+	return b.block(funcType{params, append(slices.Clone(values), ExnRef)})
+}
+
+// block is the block type for a function type.
+func (b *body) block(t funcType) blockType {
+	if len(t.params) == 0 && len(t.results) <= 1 {
+		return shortBlock(t.results)
+	}
+	return blockType{int64(b.typeOf(t))}
+}
+
+// handler begins the next handler of a try.
+func (b *body) handler(f *frame) {
+	l := b.legacy
+	if f.inBody {
+		b.endBody(f)
+		f.inBody = false
+		f.exnLocal = uint32(l.locals + l.handlers)
+		l.handlers++
+	}
+	b.branch(f.label)
+	b.close(1)
+	b.out = appendU(append(b.out, opLocalSet), uint64(f.exnLocal))
+}
+
+// endTry closes a try.
+func (b *body) endTry(f frame) {
+	l := b.legacy
+	if f.inBody { // no handlers at all
+		b.endBody(&f)
+	} else {
+		l.handlers--
+	}
+	b.close(1)
+}

@@ -1,0 +1,214 @@
+package rewrite
+
+import (
+	"slices"
+	"strings"
+)
+
+// Emscripten's JavaScript keeps longjmp and C++ exceptions alive by calling
+// through the host: invoke_X(index, args…) calls the table's function under a
+// try, and if a JavaScript exception that stands for longjmp or a C++ throw
+// comes out, restores the stack pointer and calls setThrew(1, 0). Here the
+// exception is a tag of the module's own, and invoke_X a function of the
+// module: the same without leaving it. Traps and exits pass through both
+// forms alike.
+//
+// _emscripten_throw_longjmp becomes a throw of the tag. __cxa_throw,
+// __cxa_rethrow and __resumeException stay imported, to record the exception,
+// but must return: the module then throws the tag.
+
+// recorders are imports after which the module throws.
+var recorders = []string{"__cxa_throw", "__cxa_rethrow", "__resumeException"}
+
+// copiers are imports that copy memory(dst, src, n). JavaScript's copies are
+// clamped to memory where memory.copy traps; code that gets there has lost
+// its mind in either case.
+var copiers = []string{"_emscripten_memcpy_js", "_emscripten_memcpy_big", "emscripten_memcpy_big"}
+
+// planImports decides what becomes of each import.
+func (p *plan) planImports() {
+	lower := make([]func() uint32, len(p.imports))
+	wrap := make([]func(uint32) uint32, len(p.imports))
+	inv := p.invokes()
+	for i, imp := range p.imports {
+		if imp.module != "env" {
+			continue
+		}
+		t := p.types[imp.typ]
+		switch {
+		case slices.Contains(copiers, imp.name) && p.copies(t):
+			lower[i] = func() uint32 {
+				return p.add("aorta."+imp.name, t, nil, []byte{opLocalGet, 0, opLocalGet, 1, opLocalGet, 2, opMisc, miscMemoryCopy, 0, 0})
+			}
+		case inv == nil:
+		case strings.HasPrefix(imp.name, "invoke_") && inv.fits(t):
+			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, inv.locals(), inv.body(p, t)) }
+		case imp.name == "_emscripten_throw_longjmp" && len(t.params)+len(t.results) == 0:
+			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, nil, p.throw()) }
+		case slices.Contains(recorders, imp.name) && len(t.results) == 0:
+			wrap[i] = func(host uint32) uint32 {
+				var c []byte
+				for k := range t.params {
+					c = append(c, opLocalGet, byte(k))
+				}
+				c = appendU(append(c, opCall), uint64(host))
+				return p.add("aorta."+imp.name, t, nil, append(c, p.throw()...))
+			}
+		}
+	}
+	for i := range p.imports {
+		if lower[i] == nil {
+			p.kept = append(p.kept, i)
+		}
+	}
+	// Only now are the indices of functions known.
+	p.newIndex = make([]uint32, p.funcCount())
+	for new, old := range p.kept {
+		p.newIndex[old] = uint32(new)
+	}
+	for i := range p.funcs {
+		p.newIndex[len(p.imports)+i] = uint32(len(p.kept) + i)
+	}
+	p.nextIndex = uint32(len(p.kept) + len(p.funcs))
+	for i, imp := range p.imports {
+		switch {
+		case lower[i] != nil:
+			p.newIndex[i] = lower[i]()
+		case wrap[i] != nil:
+			p.newIndex[i] = wrap[i](p.newIndex[i])
+		default:
+			continue
+		}
+		p.lowered = append(p.lowered, imp.module+"."+imp.name)
+	}
+}
+
+func (p *plan) throw() []byte {
+	if !p.throws {
+		p.throws = true
+		p.longjmp = uint32(len(p.newTags))
+		p.newTags = append(p.newTags, p.typeOf(funcType{}))
+	}
+	return appendU([]byte{opThrow}, uint64(p.longjmp))
+}
+
+// pointer is the type of the memory's addresses.
+func (m *module) pointer() ValueType {
+	if m.memory.flags&flagIndex64 != 0 {
+		return I64
+	}
+	return I32
+}
+
+func (m *module) copies(t funcType) bool {
+	if m.memory == nil {
+		return false
+	}
+	ptr := m.pointer()
+	return t.equal(funcType{params: []ValueType{ptr, ptr, ptr}})
+}
+
+// invoker is what invoke_* functions are made of; its indices are the input's.
+type invoker struct {
+	save, restore, threw uint32
+	threwType            funcType
+	table                uint32
+	pointer              ValueType
+}
+
+// invokes returns nil unless the module exports what invoke_* needs.
+func (p *plan) invokes() *invoker {
+	if p.memory == nil {
+		return nil
+	}
+	find := func(kind ExternKind, names ...string) (uint32, bool) {
+		for _, n := range names {
+			for _, x := range p.exports {
+				if x.name == n && x.kind == kind {
+					return x.index, true
+				}
+			}
+		}
+		return 0, false
+	}
+	v := &invoker{pointer: p.pointer()}
+	var ok [4]bool
+	v.save, ok[0] = find(ExternFunc, "emscripten_stack_get_current", "stackSave")
+	v.restore, ok[1] = find(ExternFunc, "_emscripten_stack_restore", "stackRestore")
+	v.threw, ok[2] = find(ExternFunc, "setThrew")
+	v.table, ok[3] = find(ExternTable, "__indirect_function_table")
+	if ok != [4]bool{true, true, true, true} {
+		return nil
+	}
+	ptr := []ValueType{v.pointer}
+	v.threwType = p.funcTypeOf(v.threw)
+	fits := p.funcTypeOf(v.save).equal(funcType{results: ptr}) && p.funcTypeOf(v.restore).equal(funcType{params: ptr}) &&
+		len(v.threwType.params) == 2 && len(v.threwType.results) == 0 && integers(v.threwType.params) &&
+		p.tables[v.table].elem == FuncRef && p.tables[v.table].limits.flags&flagIndex64 == 0
+	if !fits {
+		return nil
+	}
+	return v
+}
+
+func integers(ts []ValueType) bool {
+	return !slices.ContainsFunc(ts, func(t ValueType) bool { return t != I32 && t != I64 })
+}
+
+func (v *invoker) fits(t funcType) bool {
+	return len(t.params) > 0 && integers(t.params[:1]) && len(t.results) <= 1 && len(t.params) < 128
+}
+
+// locals of an invoke_* function: the stack pointer.
+func (v *invoker) locals() []ValueType { return []ValueType{v.pointer} }
+
+func (v *invoker) body(p *plan, t funcType) []byte {
+	sp := byte(len(t.params))
+	call := func(c []byte, f uint32) []byte { return appendU(append(c, opCall), uint64(p.newIndex[f])) }
+	p.throw()
+	c := append(call(nil, v.save), opLocalSet, sp)
+	c = append(c, opBlock, emptyBlock, opTryTable, emptyBlock, 1, 0)
+	c = append(appendU(c, uint64(p.longjmp)), 0)
+	for i := 1; i < len(t.params); i++ {
+		c = append(c, opLocalGet, byte(i))
+	}
+	if t.params[0] == I64 {
+		// An index that isn't one traps, as the access to the table would.
+		c = append(c, opLocalGet, 0, opI64Const, 32, opI64ShrU, opI64Eqz, opI32Eqz, opIf, emptyBlock, opUnreachable, opEnd)
+		c = append(c, opLocalGet, 0, opI32WrapI64)
+	} else {
+		c = append(c, opLocalGet, 0)
+	}
+	c = appendU(append(c, opCallIndirect), uint64(p.typeOf(funcType{t.params[1:], t.results})))
+	c = appendU(c, uint64(v.table))
+	c = append(c, opReturn, opEnd, opUnreachable, opEnd)
+	c = call(append(c, opLocalGet, sp), v.restore)
+	for i, pt := range v.threwType.params {
+		op := byte(opI32Const)
+		if pt == I64 {
+			op = opI64Const
+		}
+		c = append(c, op, 1-byte(i))
+	}
+	c = call(c, v.threw)
+	for _, r := range t.results {
+		c = append(c, zero(r)...)
+	}
+	return c
+}
+
+func zero(t ValueType) []byte {
+	switch t {
+	case I32:
+		return []byte{opI32Const, 0}
+	case I64:
+		return []byte{opI64Const, 0}
+	case F32:
+		return append([]byte{opF32Const}, make([]byte, 4)...)
+	case F64:
+		return append([]byte{opF64Const}, make([]byte, 8)...)
+	case V128:
+		return append([]byte{opSIMD, 12}, make([]byte, 16)...)
+	}
+	return []byte{opRefNull, byte(t)}
+}
