@@ -62,6 +62,10 @@ const (
 	opI32Eq          = 0x46
 	opI64Eqz         = 0x50
 	opI64Eq          = 0x51
+	opI64GtU         = 0x56
+	opI64GeU         = 0x5a
+	opI64Sub         = 0x7d
+	opI64Shl         = 0x86
 	opI32WrapI64     = 0xa7
 	opI64ExtendI32U  = 0xad
 	opI64ShrU        = 0x88

@@ -20,9 +20,9 @@ import (
 // recorders are imports after which the module throws.
 var recorders = []string{"__cxa_throw", "__cxa_rethrow", "__resumeException"}
 
-// copiers are imports that copy memory(dst, src, n). JavaScript's copies are
-// clamped to memory where memory.copy traps; code that gets there has lost
-// its mind in either case.
+// copiers are imports that copy memory(dst, src, n). They are JavaScript's
+// copyWithin, which clamps to memory where memory.copy traps. AOS modules
+// depend on it: reallocating their last block reads past the end.
 var copiers = []string{"_emscripten_memcpy_js", "_emscripten_memcpy_big", "emscripten_memcpy_big"}
 
 // planImports decides what becomes of each import.
@@ -37,9 +37,7 @@ func (p *plan) planImports() {
 		t := p.types[imp.typ]
 		switch {
 		case slices.Contains(copiers, imp.name) && p.copies(t):
-			lower[i] = func() uint32 {
-				return p.add("aorta."+imp.name, t, nil, []byte{opLocalGet, 0, opLocalGet, 1, opLocalGet, 2, opMisc, miscMemoryCopy, 0, 0})
-			}
+			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, []ValueType{I64, I64}, p.clampedCopy()) }
 		case inv == nil:
 		case strings.HasPrefix(imp.name, "invoke_") && inv.fits(t):
 			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, inv.locals(), inv.body(p, t)) }
@@ -106,6 +104,43 @@ func (m *module) copies(t funcType) bool {
 	}
 	ptr := m.pointer()
 	return t.equal(funcType{params: []ValueType{ptr, ptr, ptr}})
+}
+
+// clampedCopy is the code of copiers: parameters dst, src and n, and two
+// locals of 64 bits.
+func (p *plan) clampedCopy() []byte {
+	const dst, src, n, size, count = 0, 1, 2, 3, 4
+	wide := p.pointer() == I64
+	var c []byte
+	get := func(local byte) {
+		c = append(c, opLocalGet, local)
+		if !wide && local <= n {
+			c = append(c, opI64ExtendI32U)
+		}
+	}
+	// size = bytes of memory
+	c = append(c, opMemorySize, 0)
+	if !wide {
+		c = append(c, opI64ExtendI32U)
+	}
+	c = append(c, opI64Const, 16, opI64Shl, opLocalSet, size)
+	get(n)
+	c = append(c, opLocalSet, count)
+	for _, start := range []byte{dst, src} {
+		// if start >= size, return; if count > size-start, count = size-start
+		get(start)
+		c = append(c, opLocalGet, size, opI64GeU, opIf, emptyBlock, opReturn, opEnd)
+		c = append(c, opLocalGet, count, opLocalGet, size)
+		get(start)
+		c = append(c, opI64Sub, opI64GtU, opIf, emptyBlock, opLocalGet, size)
+		get(start)
+		c = append(c, opI64Sub, opLocalSet, count, opEnd)
+	}
+	c = append(c, opLocalGet, dst, opLocalGet, src, opLocalGet, count)
+	if !wide {
+		c = append(c, opI32WrapI64)
+	}
+	return append(c, opMisc, miscMemoryCopy, 0, 0)
 }
 
 // invoker is what invoke_* functions are made of; its indices are the input's.
