@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"aorta/store"
 )
@@ -89,6 +90,9 @@ func (w *worker) confirm(r, known *Result) error {
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			// Lost with a crash, while later ones were kept.
+			w.p.mu.Lock()
+			w.p.unwritten[r.Slot] = r
+			w.p.mu.Unlock()
 			w.r.writer.put(entry{p: w.p, result: r})
 			return nil
 		case err != nil:
@@ -158,4 +162,66 @@ func (r *Runtime) loadDivergence(ctx context.Context, id string) (*Divergence, e
 		return nil, fmt.Errorf("read the divergence of process %s: %w", id, store.ErrNewerFormat)
 	}
 	return &d, nil
+}
+
+// Readmit ends the quarantine of a process, by an operator's decision: the
+// results from the diverged slot on are forgotten, with the checkpoints that
+// have seen it, and computed again when somebody asks. What they said may be
+// known elsewhere already. The values that are the evidence stay in the store.
+func (r *Runtime) Readmit(ctx context.Context, process string) error {
+	p, err := r.enter(ctx, process, PhaseReadmit)
+	if err != nil {
+		return err
+	}
+	defer r.leave(p)
+	d := p.details(PhaseReadmit)
+	if err := lock(ctx, p.loading); err != nil {
+		return fault(0, "", d, err, "readmit process %s", process)
+	}
+	defer unlock(p.loading)
+	p.mu.Lock()
+	quarantine, busy := p.diverged, p.worker != nil
+	p.mu.Unlock()
+	switch {
+	case quarantine == nil:
+		return nil
+	case busy:
+		d.Retryable = true
+		return fault(http.StatusServiceUnavailable, CodeBusy, d, nil, "readmit process %s: its machine is just ending", process)
+	}
+	// No worker begins while the process is quarantined.
+	if err := r.writer.flush(ctx); err != nil {
+		return storeFault(d, err, "readmit process %s: write its results", process)
+	}
+	if err := r.forgetFrom(ctx, process, quarantine.Slot); err != nil {
+		return storeFault(d, err, "readmit process %s: forget its results from slot %d on", process, quarantine.Slot)
+	}
+	p.mu.Lock()
+	p.diverged, p.stalled, p.recent = nil, nil, nil
+	p.computed = min(p.computed, quarantine.Slot)
+	p.linked = slices.DeleteFunc(p.linked, func(next uint64) bool { return next > quarantine.Slot })
+	p.mu.Unlock()
+	return nil
+}
+
+// forgetFrom removes the results of slots from slot on, the checkpoints that
+// have seen one of them, and then the quarantine.
+func (r *Runtime) forgetFrom(ctx context.Context, process string, slot uint64) error {
+	var gone []store.Link
+	for _, list := range []struct{ prefix, from string }{
+		{resultsOf(process), resultName(process, slot)},
+		{checkpointsOf(process), checkpointName(process, slot+1)},
+	} {
+		for l, err := range r.store.LinksIn(ctx, list.prefix, list.from, false) {
+			if err != nil {
+				return err
+			}
+			gone = append(gone, store.Link{Name: l.Name})
+		}
+	}
+	gone = append(gone, store.Link{Name: divergenceName(process)})
+	if err := r.store.SetLinks(ctx, gone...); err != nil {
+		return err
+	}
+	return r.store.Sync(ctx)
 }

@@ -44,6 +44,7 @@ const (
 	PhaseRead       = "read"
 	PhaseInspect    = "inspect"
 	PhaseReplay     = "replay"
+	PhaseReadmit    = "readmit"
 )
 
 // Codes of errors.

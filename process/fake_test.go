@@ -96,7 +96,7 @@ func (d *fakeDevice) Normalize(ctx context.Context, _ *process.Definition, snap 
 		return nil, err
 	}
 	if snap.Profile != d.profile {
-		d.breach("a snapshot of profile %q was to be restored", snap.Profile)
+		return nil, fmt.Errorf("the snapshot is of profile %q", snap.Profile)
 	}
 	if len(snap.Manifest) != len(store.Hash{}) {
 		return nil, errors.New("the manifest is damaged")
@@ -272,8 +272,11 @@ func (m *fakeMachine) Rollback() error {
 
 func (m *fakeMachine) Snapshot(ctx context.Context, chunks store.Chunks) (*process.Snapshot, error) {
 	defer m.enter("snapshot")()
-	if m.undefined || m.fork {
-		m.d.breach("snapshot of a fork or an undefined state")
+	if m.fork {
+		return nil, errors.New("a fork can't be snapshotted")
+	}
+	if m.undefined {
+		m.d.breach("snapshot of an undefined state")
 	}
 	if err := m.d.call("snapshot", m, nil); err != nil {
 		return nil, err

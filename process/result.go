@@ -106,6 +106,15 @@ func (p *proc) refresh(ctx context.Context, slot uint64, d Details) error {
 
 func (p *proc) readResult(ctx context.Context, slot uint64, d Details) (*Result, error) {
 	rec, err := p.r.recorded(ctx, p.id, slot)
+	if errors.Is(err, store.ErrNotFound) {
+		// A crash can lose a result and keep a later one. Restoring the newest
+		// state computes it again: see writer for why it can't be older.
+		known, orderErr := p.recompute(ctx, slot)
+		if known != nil || orderErr != nil {
+			return known, orderErr
+		}
+		rec, err = p.r.recorded(ctx, p.id, slot)
+	}
 	if err == nil {
 		err = p.r.fill(ctx, rec)
 	}
@@ -113,6 +122,26 @@ func (p *proc) readResult(ctx context.Context, slot uint64, d Details) (*Result,
 		return nil, storeFault(d, err, "read the result of slot %d of process %s", slot, p.id)
 	}
 	return &rec.Result, nil
+}
+
+// recompute has the process catch up with what it had computed, and returns the
+// result of slot if that isn't in the store yet.
+func (p *proc) recompute(ctx context.Context, slot uint64) (*Result, error) {
+	p.mu.Lock()
+	known, after := p.unwritten[slot], p.computed
+	p.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	if p.device == nil {
+		return nil, p.noDevice(PhaseCompute)
+	}
+	if err := p.order(ctx, PhaseCompute, after, true, func(*worker) error { return nil }); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unwritten[slot], nil
 }
 
 // recorded reads a result's record; its data may be elsewhere (see fill).

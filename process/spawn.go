@@ -38,6 +38,9 @@ func (r *Runtime) Spawn(ctx context.Context, def *Definition, module []byte) err
 		return err
 	}
 	defer r.leave(p)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
 	d := Details{Process: def.ID, Phase: PhaseSpawn, Device: def.Device}
 	if err := lock(ctx, p.loading); err != nil {
 		return fault(0, "", d, err, "spawn process %s", def.ID)
