@@ -125,10 +125,10 @@ func (w *worker) quarantine(d Divergence) {
 	if err := r.saveDivergence(r.ctx, &d); err != nil {
 		r.opts.Logger.Error("the quarantine of a process lasts only until the node stops: writing it failed", "process", d.Process, "error", err)
 	}
-	p.answerAll(0, 0, d.refusal())
 	if f := r.opts.Events.Diverged; f != nil {
 		f(d)
 	}
+	p.answerAll(0, 0, d.refusal())
 }
 
 // saveDivergence makes d durable with its evidence.

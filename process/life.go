@@ -277,13 +277,13 @@ func (w *worker) troubled(err error) (verdict, bool) {
 	p.mu.Lock()
 	p.stalled, p.stalledSlot, p.stalledAt = placed, slot, time.Now()
 	p.mu.Unlock()
+	if f := r.opts.Events.Stalled; f != nil {
+		f(p.id, slot, placed)
+	}
 	if lost {
 		p.answerAll(0, 0, placed)
 	} else {
 		p.answerAll(slot, slot+1, placed)
-	}
-	if f := r.opts.Events.Stalled; f != nil {
-		f(p.id, slot, placed)
 	}
 	return halt, lost
 }

@@ -115,34 +115,28 @@ func (p *proc) details(phase string) Details {
 	return d
 }
 
-// written says that the store has e now.
-func (p *proc) written(e entry) {
+// written says that the store has r now.
+func (p *proc) written(r *Result) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.result != nil {
-		if p.unwritten[e.result.Slot] == e.result {
-			delete(p.unwritten, e.result.Slot)
-		}
-		return
-	}
-	i, there := slices.BinarySearch(p.linked, e.checkpoint.Next)
-	if !there {
-		p.linked = slices.Insert(p.linked, i, e.checkpoint.Next)
+	if p.unwritten[r.Slot] == r {
+		delete(p.unwritten, r.Slot)
 	}
 }
 
-// outdated takes the checkpoints off the list whose links go when one more is
-// added to keep.
-func (p *proc) outdated(keep int) []uint64 {
+// link adds a checkpoint to the list, and takes those off it whose links go so
+// that keep are left.
+func (p *proc) link(next uint64, keep int) (outdated []uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.linked) < keep {
-		return nil
+	if i, there := slices.BinarySearch(p.linked, next); !there {
+		p.linked = slices.Insert(p.linked, i, next)
 	}
-	n := len(p.linked) - keep + 1
-	old := slices.Clone(p.linked[:n])
-	p.linked = slices.Delete(p.linked, 0, n)
-	return old
+	if n := len(p.linked) - keep; n > 0 {
+		outdated = slices.Clone(p.linked[:n])
+		p.linked = slices.Delete(p.linked, 0, n)
+	}
+	return outdated
 }
 
 // queued hands a durable assignment to the worker.

@@ -8,9 +8,14 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"aorta/store"
 )
+
+// closeGrace is how long a Close without patience still writes: what is
+// computed is worth a moment, and a store that hangs isn't worth more.
+const closeGrace = 5 * time.Second
 
 // Runtime runs the processes of one store. Its methods may be called from any
 // goroutine.
@@ -22,9 +27,10 @@ type Runtime struct {
 	// turns bounds how many workers compute at once, reads how many reads.
 	turns, reads chan struct{}
 
-	// open ends when Close begins, ctx when Close runs out of patience.
-	open, ctx    context.Context
-	shut, cancel context.CancelFunc
+	// open ends when Close begins, ctx when Close runs out of patience, and
+	// writing closeGrace after that.
+	open, ctx, writing        context.Context
+	shut, cancel, stopWriting context.CancelFunc
 
 	queuedBytes atomic.Int64
 
@@ -57,8 +63,9 @@ func Open(ctx context.Context, st store.Store, opts Options) (*Runtime, error) {
 	}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.open, r.shut = context.WithCancel(r.ctx)
+	r.writing, r.stopWriting = context.WithCancel(context.WithoutCancel(ctx))
 	r.writer = newWriter(r)
-	go r.writer.run(r.ctx)
+	go r.writer.run(r.writing)
 	return r, nil
 }
 
@@ -76,15 +83,19 @@ func (r *Runtime) Close(ctx context.Context) error {
 		return nil
 	}
 	r.shut()
-	stop := context.AfterFunc(ctx, r.cancel)
+	stop := context.AfterFunc(ctx, func() {
+		r.cancel()
+		time.AfterFunc(closeGrace, r.stopWriting)
+	})
 	defer stop()
 	r.workers.Wait()
 	r.calls.Wait()
 	err := r.writer.end()
 	if err == nil {
-		err = r.store.Sync(r.ctx)
+		err = r.store.Sync(r.writing)
 	}
 	r.cancel()
+	r.stopWriting()
 	if err != nil {
 		return storeFault(Details{Phase: PhaseCheckpoint}, err, "close the runtime: results of the last moments are not written and will be computed again")
 	}

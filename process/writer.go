@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -213,7 +214,9 @@ func (w *writer) writeBatch(ctx context.Context) error {
 	}
 	if err == nil {
 		for _, e := range batch {
-			e.p.written(e)
+			if e.result != nil {
+				e.p.written(e.result)
+			}
 		}
 	} else {
 		w.r.opts.Logger.Error("writing results failed", "entries", len(batch), "error", err)
@@ -267,17 +270,22 @@ func (w *writer) write(ctx context.Context, batch []entry) (results, checkpoints
 			return 0, 0, err
 		}
 	}
-	links = links[:0]
+	// Several of one process can be in a batch, and outdate each other.
+	targets := make(map[string][]byte)
 	for _, e := range batch {
 		c := e.checkpoint
 		if c == nil {
 			continue
 		}
 		checkpoints++
-		links = append(links, store.Link{Name: checkpointName(c.Process, c.Next), Target: encodeCheckpoint(c)})
-		for _, old := range e.p.outdated(w.r.opts.Checkpoint.Keep) {
-			links = append(links, store.Link{Name: checkpointName(c.Process, old)})
+		targets[checkpointName(c.Process, c.Next)] = encodeCheckpoint(c)
+		for _, old := range e.p.link(c.Next, w.r.opts.Checkpoint.Keep) {
+			targets[checkpointName(c.Process, old)] = nil
 		}
+	}
+	links = links[:0]
+	for _, name := range slices.Sorted(maps.Keys(targets)) {
+		links = append(links, store.Link{Name: name, Target: targets[name]})
 	}
 	if checkpoints > 0 {
 		if err := st.Sync(ctx); err != nil {
