@@ -183,7 +183,11 @@ func (d *decoder) time() int64 {
 }
 
 func (d *decoder) bytes(max int) []byte {
-	n := int(d.int(uint64(min(max, len(d.in)))))
+	n := int(d.int(uint64(max)))
+	if n > len(d.in) {
+		d.fail("it ends early")
+		return nil
+	}
 	b := d.in[:n]
 	d.in = d.in[n:]
 	return b

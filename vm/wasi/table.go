@@ -74,13 +74,13 @@ func randomGet(h *Host, f *abi.Frame) error {
 	return nil
 }
 
-func argsGet(h *Host, f *abi.Frame) error      { return strings(f, h.opts.Args) }
-func argsSizes(h *Host, f *abi.Frame) error    { return sizes(f, h.opts.Args) }
-func environGet(h *Host, f *abi.Frame) error   { return strings(f, h.opts.Environ) }
-func environSizes(h *Host, f *abi.Frame) error { return sizes(f, h.opts.Environ) }
+func argsGet(h *Host, f *abi.Frame) error      { return putStrings(f, h.opts.Args) }
+func argsSizes(h *Host, f *abi.Frame) error    { return putSizes(f, h.opts.Args) }
+func environGet(h *Host, f *abi.Frame) error   { return putStrings(f, h.opts.Environ) }
+func environSizes(h *Host, f *abi.Frame) error { return putSizes(f, h.opts.Environ) }
 
-// strings writes pointers to strings to one place and the strings to another.
-func strings(f *abi.Frame, list []string) error {
+// putStrings writes pointers to strings to one place and the strings to another.
+func putStrings(f *abi.Frame, list []string) error {
 	at, text := f.Args[0], f.Args[1]
 	for _, s := range list {
 		f.PutPtr(at, text)
@@ -92,7 +92,7 @@ func strings(f *abi.Frame, list []string) error {
 	return nil
 }
 
-func sizes(f *abi.Frame, list []string) error {
+func putSizes(f *abi.Frame, list []string) error {
 	total := 0
 	for _, s := range list {
 		total += len(s) + 1
