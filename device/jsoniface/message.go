@@ -85,6 +85,13 @@ func parse(msg []byte) (*incoming, error) {
 	return in, nil
 }
 
+// Texts returns what handle gets for an assignment of a process: the message
+// and its environment.
+func Texts(def *process.Definition, a *process.Assignment) (msg, env []byte, err error) {
+	msg, err = message(nil, def, a)
+	return msg, environment(def), err
+}
+
 // message appends the JSON text that handle gets for an assignment: the
 // message with what is missing filled in, and its place in the log.
 func message(dst []byte, def *process.Definition, a *process.Assignment) ([]byte, error) {

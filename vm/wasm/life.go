@@ -33,15 +33,20 @@ func (m *Module) New(ctx context.Context, hosts []Host, limits vm.Limits, init .
 
 // bare returns an instance as the engine makes it.
 func (m *Module) bare(ctx context.Context, hosts []Host, limits vm.Limits) (*Instance, error) {
+	limits = limits.WithDefaults()
+	if mem := m.info.Memory; mem != nil && mem.Min > limits.Memory/wasmPage {
+		return nil, fmt.Errorf("the module starts with %d MiB of memory, the limit is %d: %w", mem.Min*wasmPage>>20, limits.Memory>>20,
+			&vm.LimitError{Kind: vm.LimitMemory, Max: limits.Memory, Used: mem.Min * wasmPage})
+	}
 	calls, err := m.bind(hosts)
 	if err != nil {
 		return nil, err
 	}
 	in := &Instance{mod: m, hosts: hosts, calls: calls, counts: make([]uint64, len(calls))}
 	for _, h := range hosts {
-		h.Begin(vm.Env{}, limits.WithDefaults())
+		h.Begin(vm.Env{}, limits)
 	}
-	if err := in.start(ctx, limits.WithDefaults()); err != nil {
+	if err := in.start(ctx, limits); err != nil {
 		in.Close()
 		return nil, fmt.Errorf("instantiate: %w", err)
 	}
