@@ -26,6 +26,11 @@ type memStore struct {
 	// fail is asked before each operation, with its name; syncs counts them.
 	fail  func(op string) error
 	syncs int
+
+	// fuse, if set, counts operations down to a crash; wreck is what is left.
+	fuse  int
+	wreck *memStore
+	rng   *rand.Rand
 }
 
 type memState struct {
@@ -55,14 +60,31 @@ func newMemStore() *memStore { return &memStore{now: newMemState(), durable: new
 func (s *memStore) crash(rng *rand.Rand) *memStore {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.wreck == nil {
+		s.rng = rng
+		s.burn()
+	}
+	return s.wreck
+}
+
+// burn needs mu.
+func (s *memStore) burn() {
 	s.closed = true
 	left := s.durable.clone()
 	for _, write := range s.pending {
-		if rng.IntN(2) == 0 {
+		if s.rng.IntN(2) == 0 {
 			write(left)
 		}
 	}
-	return &memStore{now: left, durable: left.clone()}
+	s.wreck = &memStore{now: left, durable: left.clone()}
+}
+
+// light makes the store crash in the middle of the n-th operation from now: it
+// happens or not, and nobody learns which.
+func (s *memStore) light(n int, rng *rand.Rand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fuse, s.rng = n, rng
 }
 
 func (s *memStore) setFail(f func(op string) error) {
@@ -81,6 +103,13 @@ func (s *memStore) begin(ctx context.Context, op string) error {
 		s.mu.Unlock()
 		return store.ErrClosed
 	}
+	if s.fuse > 0 {
+		if s.fuse--; s.fuse == 0 {
+			s.burn()
+			s.mu.Unlock()
+			return store.ErrClosed
+		}
+	}
 	if f := s.fail; f != nil {
 		if err := f(op); err != nil {
 			s.mu.Unlock()
@@ -95,9 +124,16 @@ func (s *memStore) write(f func(*memState)) {
 	s.pending = append(s.pending, f)
 }
 
-func (s *memStore) writeThrough(f func(*memState)) {
+// writeThrough is for what is durable on return. A crash that comes right after
+// it keeps the caller from learning that it happened.
+func (s *memStore) writeThrough(f func(*memState)) error {
 	f(s.now)
 	f(s.durable)
+	if s.fuse == 1 {
+		s.burn()
+		return store.ErrClosed
+	}
+	return nil
 }
 
 func (s *memStore) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, error) {
@@ -204,8 +240,7 @@ func (s *memStore) SwapLink(ctx context.Context, name string, old, target []byte
 		return &store.ConflictError{What: name, Have: fmt.Sprintf("%x", have)}
 	}
 	own := slices.Clone(target)
-	s.writeThrough(func(m *memState) { m.links[name] = own })
-	return nil
+	return s.writeThrough(func(m *memState) { m.links[name] = own })
 }
 
 func (s *memStore) Link(ctx context.Context, name string) ([]byte, error) {
@@ -258,8 +293,7 @@ func (s *memStore) Append(ctx context.Context, log string, slot uint64, data []b
 		return &store.ConflictError{What: log, Have: fmt.Sprintf("%d slots", n)}
 	}
 	own := slices.Clone(data)
-	s.writeThrough(func(m *memState) { m.logs[log] = append(m.logs[log], own) })
-	return nil
+	return s.writeThrough(func(m *memState) { m.logs[log] = append(m.logs[log], own) })
 }
 
 func (s *memStore) LastSlot(ctx context.Context, log string) (uint64, error) {

@@ -70,12 +70,12 @@ func chainNext(chain [32]byte, message []byte) [32]byte {
 // resultHash is what two nodes compare: version, failed, data.
 func resultHash(failed bool, data []byte) store.Hash {
 	h := sha256.New()
-	h.Write([]byte{resultVersion, flag(failed)})
+	h.Write([]byte{resultVersion, bit(failed)})
 	h.Write(data)
 	return store.Hash(h.Sum(nil))
 }
 
-func flag(b bool) byte {
+func bit(b bool) byte {
 	if b {
 		return 1
 	}
@@ -96,7 +96,7 @@ type storedResult struct {
 func encodeResult(r *Result, value store.Hash) []byte {
 	b := make([]byte, 0, 160+len(r.Profile)+min(len(r.Data), inlineResult))
 	inline := len(r.Data) <= inlineResult
-	b = append(b, resultVersion, flag(inline), flag(r.Failed))
+	b = append(b, resultVersion, bit(inline), bit(r.Failed))
 	b = binary.AppendUvarint(b, r.Ledger.Fuel)
 	b = binary.AppendUvarint(b, uint64(max(r.Ledger.DirtyPages, 0)))
 	b = binary.AppendUvarint(b, r.Ledger.MemoryBytes)
