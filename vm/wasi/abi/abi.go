@@ -8,6 +8,7 @@ package abi
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"aorta/vm/wasm"
 )
@@ -153,25 +154,22 @@ func (m *Mem) CString(ptr uint64, max int) string {
 
 // Shape says how a signature writes a pattern.
 type Shape struct {
-	// Wide says that p is i64.
+	// Wide says that p is i64. Of a pattern without p it says nothing.
 	Wide bool
 	// Split says that l is two i32, the low one first; as a result it is the
 	// low one, and the high one travels beside it.
 	Split bool
 
 	params string
+	blind  bool // there is no p
 }
 
 // Match returns the shape in which t writes the pattern, if it does.
 func Match(pattern string, t wasm.FuncType) (Shape, bool) {
-	colon := 0
-	for pattern[colon] != ':' {
-		colon++
-	}
-	params, results := pattern[:colon], pattern[colon+1:]
+	params, results, _ := strings.Cut(pattern, ":")
 	for _, s := range [...]Shape{{}, {Wide: true}, {Split: true}} {
 		if s.fits(params, t.Params, true) && s.fits(results, t.Results, false) {
-			s.params = params
+			s.params, s.blind = params, strings.IndexByte(pattern, 'p') < 0
 			return s, true
 		}
 	}

@@ -37,7 +37,7 @@ func (p *Frames) Bind(s Shape, fn func(*Frame) error) wasm.HostFunc {
 		if f == nil {
 			f = new(Frame)
 		}
-		f.Mem = Mem{Bytes: g.Memory(), Wide: s.Wide}
+		f.Mem = Mem{Bytes: g.Memory(), Wide: s.Wide || s.blind && g.Memory64()}
 		f.Guest, f.Result, f.Split = g, 0, s.Split
 		f.Args = s.Args(args, &f.buf)
 		err := fn(f)
