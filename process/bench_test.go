@@ -45,58 +45,40 @@ func (idleMachine) Terminate()                                    {}
 // in each process.
 func BenchmarkMessage(b *testing.B) {
 	for _, n := range []int{1, 32} {
-		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) {
-			r := idleRuntime(b, n)
-			data := []byte(`{"Action":"Eval","Data":"1+1"}`)
-			b.ReportAllocs()
-			b.ResetTimer()
-			var wg sync.WaitGroup
-			for i := range n {
-				wg.Go(func() {
-					for range b.N / n {
-						a, err := r.Assign(ctx, id(i), process.Message{Data: data})
-						if err != nil {
-							b.Error(err)
-							return
-						}
-						if _, err := r.Result(ctx, id(i), a.Slot); err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
-			}
-			wg.Wait()
-		})
+		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) { exchange(b, idleRuntime(b, n), n, 1) })
 	}
 }
 
 // BenchmarkPipeline assigns ahead, and waits for every 256th result.
 func BenchmarkPipeline(b *testing.B) {
 	for _, n := range []int{1, 32} {
-		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) {
-			r := idleRuntime(b, n)
-			data := []byte(`{"Action":"Eval","Data":"1+1"}`)
-			b.ReportAllocs()
-			b.ResetTimer()
-			var wg sync.WaitGroup
-			for i := range n {
-				wg.Go(func() {
-					for j := range b.N / n {
-						a, err := r.Assign(ctx, id(i), process.Message{Data: data})
-						if err == nil && (j%256 == 255 || j == b.N/n-1) {
-							_, err = r.Result(ctx, id(i), a.Slot)
-						}
-						if err != nil {
-							b.Error(err)
-							return
-						}
-					}
-				})
+		b.Run(fmt.Sprintf("processes=%d", n), func(b *testing.B) { exchange(b, idleRuntime(b, n), n, 256) })
+	}
+}
+
+// exchange assigns b.N messages to n processes at once, and waits for every
+// ahead-th result of each.
+func exchange(b *testing.B, r *process.Runtime, n, ahead int) {
+	data := []byte(`{"Action":"Eval","Data":"1+1"}`)
+	each := max(b.N/n, 1)
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			for j := range each {
+				a, err := r.Assign(ctx, id(i), process.Message{Data: data})
+				if err == nil && (j%ahead == ahead-1 || j == each-1) {
+					_, err = r.Result(ctx, id(i), a.Slot)
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
 			}
-			wg.Wait()
 		})
 	}
+	wg.Wait()
 }
 
 func idleRuntime(b *testing.B, n int) *process.Runtime {
