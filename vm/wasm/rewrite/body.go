@@ -6,6 +6,23 @@ type body struct {
 	out    []byte
 	scan   bodyScan
 	legacy *legacy // nil unless the function has legacy exception handling
+
+	handlers int // around the present instruction
+	pairs    int // of a call and a handler around it
+}
+
+// scope is a try_table that is open.
+type scope struct{ depth, handlers int }
+
+// covered counts a call.
+func (b *body) covered() { b.pairs += b.handlers }
+
+// account adds up what handlers cost the compiler.
+func (b *body) account(r *reader) {
+	b.work += min(b.pairs, 1<<30) * min(b.pairs, 1<<30)
+	if b.work > b.limits.HandlerWork {
+		r.fail(Oversize, "too many calls are within too many exception handlers, %d pairs in this function", b.pairs)
+	}
 }
 
 // function returns the rewritten body of defined function i, without its length.
@@ -22,11 +39,17 @@ func (p *plan) function(i int) []byte {
 	if b.scan.poll {
 		b.pollHere()
 	}
+	var scopes []scope
 	for depth := 0; ; {
 		in := p.next(r)
 		switch in.op {
-		case opBlock, opIf, opTryTable:
+		case opBlock, opIf:
 			depth++
+			b.out = append(b.out, in.raw...)
+		case opTryTable:
+			depth++
+			scopes = append(scopes, scope{depth, len(in.catch)})
+			b.handlers += len(in.catch)
 			b.out = append(b.out, in.raw...)
 		case opLoop:
 			depth++
@@ -34,10 +57,15 @@ func (p *plan) function(i int) []byte {
 			b.pollHere()
 		case opEnd:
 			b.out = append(b.out, opEnd)
+			if n := len(scopes); n > 0 && scopes[n-1].depth == depth {
+				b.handlers -= scopes[n-1].handlers
+				scopes = scopes[:n-1]
+			}
 			if depth--; depth < 0 {
 				if r.left() > 0 {
 					r.fail(Malformed, "a function goes on after its end")
 				}
+				b.account(r)
 				return b.out
 			}
 		default:
@@ -53,9 +81,15 @@ func (p *plan) function(i int) []byte {
 func (b *body) plain(in instr) {
 	switch in.op {
 	case opCall, opReturnCall, opRefFunc:
+		if in.op == opCall {
+			b.covered()
+		}
 		b.out = appendU(append(b.out, in.op), uint64(b.newIndex[in.a]))
 		return
+	case opCallIndirect, opThrow, opThrowRef:
+		b.covered()
 	case opMemoryGrow:
+		b.covered()
 		b.out = appendU(append(b.out, opCall), uint64(b.grow))
 		return
 	case opMisc:
@@ -69,12 +103,14 @@ func (b *body) plain(in instr) {
 	b.out = append(b.out, in.raw...)
 }
 
-// pollHere reads the first byte of the poll memory and forgets it. Reading is
+func (b *body) pollHere() { b.out = b.polling(b.out) }
+
+// polling reads the first byte of the poll memory and forgets it. Reading is
 // an effect, since it can trap, so no compiler removes it.
-func (b *body) pollHere() {
-	b.out = append(b.out, opI32Const, 0, opI32Load8U, 0x40)
-	b.out = appendU(b.out, uint64(b.poll))
-	b.out = append(b.out, 0, opDrop)
+func (p *plan) polling(code []byte) []byte {
+	code = append(code, opI32Const, 0, opI32Load8U, 0x40)
+	code = appendU(code, uint64(p.poll))
+	return append(code, 0, opDrop)
 }
 
 // constant rewrites a constant expression.

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -39,7 +40,12 @@ func (s span) reader() *reader { return &reader{data: s.data, offset: s.offset} 
 type funcType struct{ params, results []ValueType }
 
 func (t funcType) equal(o funcType) bool {
-	return bytes.Equal(raw(t.params), raw(o.params)) && bytes.Equal(raw(t.results), raw(o.results))
+	return slices.Equal(t.params, o.params) && slices.Equal(t.results, o.results)
+}
+
+// key is equal for equal types only.
+func (t funcType) key() string {
+	return string(slices.Concat(raw(t.params), []byte{0}, raw(t.results)))
 }
 
 func raw(ts []ValueType) []byte {
@@ -121,13 +127,13 @@ func decode(wasm []byte, limits Limits) *module {
 		start := r.at
 		id := int(r.byte())
 		size := r.u32()
-		if int64(size) > int64(r.left()) {
+		if left := r.left(); int64(size) > int64(left) {
 			name := "unknown"
 			if id < len(sectionNames) {
 				name = sectionNames[id]
 			}
 			r.at = start
-			r.fail(Malformed, "it is truncated: its %s section has %d bytes, %d are there", name, size, len(wasm)-start)
+			r.fail(Malformed, "it is truncated: its %s section says %d bytes, %d are left", name, size, left)
 		}
 		s := &reader{offset: r.at, data: r.bytes(int(size))}
 		if id == secCustom {
@@ -203,6 +209,13 @@ func (m *module) section(id int, r *reader) {
 		for range r.count("tables", m.limits.Items) {
 			m.tables = append(m.tables, m.table(r))
 		}
+		entries := uint64(0)
+		for _, t := range m.tables {
+			entries += min(t.limits.min, 1<<32)
+		}
+		if entries > uint64(m.limits.TableEntries) {
+			r.fail(Oversize, "its tables start with %d entries; at most %d are accepted", entries, m.limits.TableEntries)
+		}
 	case secMemory:
 		if n := r.count("memories", m.limits.Items); n > 1 {
 			r.fail(Unsupported, "it has %d memories; one is supported", n)
@@ -226,7 +239,9 @@ func (m *module) section(id int, r *reader) {
 			if mut > 1 {
 				r.fail(Malformed, "a global is neither constant nor mutable")
 			}
-			g.mutable = mut == 1
+			if g.mutable = mut == 1; g.mutable && !passable([]ValueType{g.typ}) {
+				r.fail(Unsupported, "a mutable global holds a vector or an exception, which a checkpoint can't")
+			}
 			g.init = m.expression(r)
 			m.globals = append(m.globals, g)
 		}
@@ -264,7 +279,7 @@ func (m *module) section(id int, r *reader) {
 
 func (m *module) importSection(r *reader) {
 	for range r.count("imports", m.limits.Functions) {
-		mod, name := r.name(), r.name()
+		mod, name := r.name(m.limits.NameBytes), r.name(m.limits.NameBytes)
 		at := r.at
 		kind := ExternKind(r.byte())
 		if kind != ExternFunc {
@@ -275,14 +290,24 @@ func (m *module) importSection(r *reader) {
 			}
 			r.fail(Unsupported, "it imports a %s (%s.%s); processes have their own", what[kind], mod, name)
 		}
-		m.imports = append(m.imports, importFunc{mod, name, m.typeIndex(r)})
+		i := m.typeIndex(r)
+		if t := m.types[i]; !passable(t.params) || !passable(t.results) {
+			r.at = at
+			r.fail(Unsupported, "import %s.%s takes or returns vectors or exceptions, which no host function can", mod, name)
+		}
+		m.imports = append(m.imports, importFunc{mod, name, i})
 	}
+}
+
+// passable reports whether values of these types can be passed to the host.
+func passable(ts []ValueType) bool {
+	return !slices.Contains(ts, V128) && !slices.Contains(ts, ExnRef)
 }
 
 func (m *module) exportSection(r *reader) {
 	seen := make(map[string]bool)
 	for range r.count("exports", m.limits.Items) {
-		x := exportDef{name: r.name()}
+		x := exportDef{name: r.name(m.limits.NameBytes)}
 		x.kind = ExternKind(r.byte())
 		x.index = r.u32()
 		space := 0
@@ -401,7 +426,7 @@ func (m *module) custom(r *reader) {
 			}
 		}
 	}()
-	if r.name() != "name" {
+	if r.name(m.limits.ModuleBytes) != "name" {
 		return
 	}
 	for r.left() > 0 {
@@ -413,7 +438,7 @@ func (m *module) custom(r *reader) {
 		names := make(map[uint32]string)
 		for range sub.count("names", m.limits.Functions) {
 			i := sub.u32()
-			names[i] = sub.name()
+			names[i] = sub.name(m.limits.ModuleBytes)
 		}
 		m.names = names
 	}

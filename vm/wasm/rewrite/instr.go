@@ -62,8 +62,12 @@ const (
 	opI32Eq          = 0x46
 	opI64Eqz         = 0x50
 	opI64Eq          = 0x51
-	opI64GtU         = 0x56
+	opI64Ne          = 0x52
+	opI64GtS         = 0x55
+	opI64LeS         = 0x57
 	opI64GeU         = 0x5a
+	opI32Add         = 0x6a
+	opI64Add         = 0x7c
 	opI64Sub         = 0x7d
 	opI64Shl         = 0x86
 	opI32WrapI64     = 0xa7

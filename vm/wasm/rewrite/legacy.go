@@ -38,7 +38,11 @@ type try struct {
 	delegates bool
 	target    int  // of delegate: number of a try, or -1 for the function
 	delegated bool // some delegate has this try as its target
+	at        int  // depth of the block that delegates branch to, once open
 }
+
+// maxCatches bounds the handlers of one try: each becomes a block around it.
+const maxCatches = 1000
 
 type legacy struct {
 	tries     []try
@@ -56,12 +60,11 @@ type legacy struct {
 type frame struct {
 	label int // depth of the output's block that branches to it leave
 	// For a try:
-	try       int // its number, or -1
-	inBody    bool
-	target    int    // depth of the block that delegates branch to
-	exnLocal  uint32 // holds the exception, once in a handler
-	block     blockType
-	needsEnds int // ends to write for the input's end
+	try      int // its number, or -1
+	inBody   bool
+	handlers int    // of its body
+	exnLocal uint32 // holds the exception, once in a handler
+	block    blockType
 }
 
 // survey is the first pass over a function: it finds the tries.
@@ -70,8 +73,15 @@ func (b *body) survey(r *reader) *legacy {
 	type open struct {
 		try    int // or -1
 		inBody bool
+		within int // the innermost try whose body this is in, or -1
 	}
 	var stack []open
+	within := func() int {
+		if len(stack) == 0 {
+			return -1
+		}
+		return stack[len(stack)-1].within
+	}
 	handlers, deepest := 0, 0
 	final, delegates := false, false // forms of exception handling
 	top := func(what string) *open {
@@ -83,6 +93,10 @@ func (b *body) survey(r *reader) *legacy {
 	begin := func(o *open) {
 		if o.inBody {
 			o.inBody = false
+			o.within = -1
+			if n := len(stack); n > 1 {
+				o.within = stack[n-2].within
+			}
 			handlers++
 			deepest = max(deepest, handlers)
 		}
@@ -92,9 +106,9 @@ func (b *body) survey(r *reader) *legacy {
 		final = final || in.op == opTryTable
 		switch in.op {
 		case opBlock, opLoop, opIf, opTryTable:
-			stack = append(stack, open{try: -1})
+			stack = append(stack, open{try: -1, within: within()})
 		case opTry:
-			stack = append(stack, open{try: len(l.tries), inBody: true})
+			stack = append(stack, open{try: len(l.tries), inBody: true, within: len(l.tries)})
 			l.tries = append(l.tries, try{})
 		case opCatch:
 			o := top("catch")
@@ -102,7 +116,9 @@ func (b *body) survey(r *reader) *legacy {
 			if l.tries[o.try].catchAll {
 				r.fail(Malformed, "a catch comes after a catch_all")
 			}
-			l.tries[o.try].tags = append(l.tries[o.try].tags, in.a)
+			if l.tries[o.try].tags = append(l.tries[o.try].tags, in.a); len(l.tries[o.try].tags) > maxCatches {
+				r.fail(Oversize, "a try has over %d handlers", maxCatches)
+			}
 		case opCatchAll:
 			o := top("catch_all")
 			begin(o)
@@ -122,11 +138,8 @@ func (b *body) survey(r *reader) *legacy {
 			if int64(in.a) > int64(len(stack)) {
 				r.fail(Malformed, "a delegate goes to label %d of %d", in.a, len(stack)+1)
 			}
-			for i := len(stack) - 1 - int(in.a); i >= 0; i-- {
-				if stack[i].inBody {
-					t.target = stack[i].try
-					break
-				}
+			if i := len(stack) - 1 - int(in.a); i >= 0 {
+				t.target = stack[i].within
 			}
 			if t.target >= 0 {
 				l.tries[t.target].delegated = true
@@ -165,6 +178,9 @@ func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byt
 	l := b.legacy
 	l.locals = locals
 	r.at = start
+	if int64(locals)+int64(l.exnLocals) > int64(b.limits.Locals) {
+		r.fail(Oversize, "a function has over %d locals, with those for its handlers", b.limits.Locals)
+	}
 	b.declare(src.data[:start], l.exnLocals)
 	if b.scan.poll {
 		b.pollHere()
@@ -177,6 +193,7 @@ func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byt
 	for len(l.frames) > 0 {
 		b.step(r)
 	}
+	b.account(r)
 	if l.delegated {
 		b.out = append(b.out, opReturn)
 		b.close(1)
@@ -232,7 +249,7 @@ func (b *body) step(r *reader) {
 	switch in.op {
 	case opBlock, opLoop, opIf:
 		b.open(in.op, in.block)
-		l.frames = append(l.frames, frame{label: l.depth, try: -1, needsEnds: 1})
+		l.frames = append(l.frames, frame{label: l.depth, try: -1})
 		if in.op == opLoop {
 			b.pollHere()
 		}
@@ -247,7 +264,8 @@ func (b *body) step(r *reader) {
 		}
 		b.out = append(b.out, out...)
 		l.depth++
-		l.frames = append(l.frames, frame{label: l.depth, try: -1, needsEnds: 1})
+		b.handlers += len(in.catch)
+		l.frames = append(l.frames, frame{label: l.depth, try: -1, handlers: len(in.catch)})
 	case opTry:
 		b.try(in.block)
 	case opCatch, opCatchAll:
@@ -264,6 +282,7 @@ func (b *body) step(r *reader) {
 		if f.try < 0 || f.inBody {
 			r.fail(Malformed, "a rethrow is outside of the handler that it names")
 		}
+		b.covered()
 		b.out = appendU(append(b.out, opLocalGet), uint64(f.exnLocal))
 		b.out = append(b.out, opThrowRef)
 	case opBr, opBrIf:
@@ -276,10 +295,12 @@ func (b *body) step(r *reader) {
 	case opEnd:
 		f := l.frames[len(l.frames)-1]
 		l.frames = l.frames[:len(l.frames)-1]
-		if f.try >= 0 {
+		switch {
+		case f.try >= 0:
 			b.endTry(f)
-		} else {
-			b.close(f.needsEnds)
+		case len(l.frames) > 0:
+			b.handlers -= f.handlers
+			b.close(1)
 		}
 	default:
 		b.plain(in)
@@ -296,14 +317,14 @@ func (b *body) try(t blockType) {
 	if info.delegates {
 		target := l.ownTarget
 		if info.target >= 0 {
-			i := slices.IndexFunc(l.frames, func(f frame) bool { return f.try == info.target })
-			target = l.frames[i].target
+			target = l.tries[info.target].at
 		}
 		b.out = append(t.append(append(b.out, opTryTable)), 1, catchAllRef)
 		b.out = appendU(b.out, uint64(l.depth-target))
 		l.depth++
 		f.label = l.depth
-		b.body(&f, info)
+		f.handlers = 1
+		b.body(&f)
 		l.frames = append(l.frames, f)
 		return
 	}
@@ -329,26 +350,30 @@ func (b *body) try(t blockType) {
 		b.out = appendU(append(b.out, catchAllRef), uint64(len(info.tags)))
 	}
 	l.depth++
-	b.body(&f, info)
+	f.handlers = clauses
+	b.body(&f)
 	l.frames = append(l.frames, f)
 }
 
 // body opens, within a try's try_table, the block that delegates branch to.
-func (b *body) body(f *frame, info try) {
-	if !info.delegated {
+func (b *body) body(f *frame) {
+	b.handlers += f.handlers
+	t := &b.legacy.tries[f.try]
+	if !t.delegated {
 		return
 	}
 	b.open(opBlock, b.block(funcType{b.blockFunc(f.block).params, []ValueType{ExnRef}}))
-	f.target = b.legacy.depth
+	t.at = b.legacy.depth
 }
 
 // endBody closes a try's try_table.
 func (b *body) endBody(f *frame) {
-	if b.legacy.tries[f.try].delegated {
-		b.branch(f.target - 1) // out of the try_table, with the results
+	if t := b.legacy.tries[f.try]; t.delegated {
+		b.branch(t.at - 1) // out of the try_table, with the results
 		b.close(1)
 		b.out = append(b.out, opThrowRef)
 	}
+	b.handlers -= f.handlers
 	b.close(1)
 }
 

@@ -15,10 +15,17 @@ import (
 //
 // _emscripten_throw_longjmp becomes a throw of the tag. __cxa_throw,
 // __cxa_rethrow and __resumeException stay imported, to record the exception,
-// but must return: the module then throws the tag.
+// but must return: the module then throws the tag. So does, unless its
+// argument is 0, __cxa_rethrow_primary_exception.
+//
+// One difference is left: JavaScript converts arguments, where a call with a
+// wrong signature traps here, as it does without invoke_X.
 
 // recorders are imports after which the module throws.
 var recorders = []string{"__cxa_throw", "__cxa_rethrow", "__resumeException"}
+
+// rethrowPrimary is one that throws only what isn't null.
+const rethrowPrimary = "__cxa_rethrow_primary_exception"
 
 // copiers are imports that copy memory(dst, src, n). They are JavaScript's
 // copyWithin, which clamps to memory where memory.copy traps. AOS modules
@@ -51,6 +58,16 @@ func (p *plan) planImports() {
 				}
 				c = appendU(append(c, opCall), uint64(host))
 				return p.add("aorta."+imp.name, t, nil, append(c, p.throw()...))
+			}
+		case imp.name == rethrowPrimary && t.equal(funcType{params: []ValueType{inv.pointer}}):
+			wrap[i] = func(host uint32) uint32 {
+				c := appendU([]byte{opLocalGet, 0, opCall}, uint64(host))
+				c = append(c, opLocalGet, 0)
+				if inv.pointer == I64 {
+					c = append(c, opI64Const, 0, opI64Ne)
+				}
+				c = append(append(append(c, opIf, emptyBlock), p.throw()...), opEnd)
+				return p.add("aorta."+imp.name, t, nil, c)
 			}
 		}
 	}
@@ -112,30 +129,49 @@ func (p *plan) clampedCopy() []byte {
 	const dst, src, n, size, count = 0, 1, 2, 3, 4
 	wide := p.pointer() == I64
 	var c []byte
-	get := func(local byte) {
-		c = append(c, opLocalGet, local)
-		if !wide && local <= n {
+	extend := func() {
+		if !wide {
 			c = append(c, opI64ExtendI32U)
 		}
 	}
+	get := func(local byte) {
+		c = append(c, opLocalGet, local)
+		if local <= n {
+			extend()
+		}
+	}
+	lower := func(set func()) { // count = min(count, what set pushes)
+		get(count)
+		set()
+		c = append(c, opI64GtS, opIf, emptyBlock)
+		set()
+		c = append(c, opLocalSet, count, opEnd)
+	}
 	// size = bytes of memory
 	c = append(c, opMemorySize, 0)
-	if !wide {
-		c = append(c, opI64ExtendI32U)
-	}
+	extend()
 	c = append(c, opI64Const, 16, opI64Shl, opLocalSet, size)
-	get(n)
-	c = append(c, opLocalSet, count)
-	for _, start := range []byte{dst, src} {
-		// if start >= size, return; if count > size-start, count = size-start
-		get(start)
-		c = append(c, opLocalGet, size, opI64GeU, opIf, emptyBlock, opReturn, opEnd)
-		c = append(c, opLocalGet, count, opLocalGet, size)
-		get(start)
-		c = append(c, opI64Sub, opI64GtU, opIf, emptyBlock, opLocalGet, size)
-		get(start)
-		c = append(c, opI64Sub, opLocalSet, count, opEnd)
+	// count = end - src, where the end is an address: src + n can wrap.
+	c = append(c, opLocalGet, src, opLocalGet, n)
+	if wide {
+		c = append(c, opI64Add)
+	} else {
+		c = append(c, opI32Add, opI64ExtendI32U)
 	}
+	get(src)
+	c = append(c, opI64Sub, opLocalSet, count)
+	for _, start := range []byte{dst, src} {
+		get(start)
+		get(size)
+		c = append(c, opI64GeU, opIf, emptyBlock, opReturn, opEnd)
+		lower(func() {
+			get(size)
+			get(start)
+			c = append(c, opI64Sub)
+		})
+	}
+	get(count)
+	c = append(c, opI64Const, 0, opI64LeS, opIf, emptyBlock, opReturn, opEnd)
 	c = append(c, opLocalGet, dst, opLocalGet, src, opLocalGet, count)
 	if !wide {
 		c = append(c, opI32WrapI64)
@@ -178,46 +214,55 @@ func (p *plan) invokes() *invoker {
 	ptr := []ValueType{v.pointer}
 	v.threwType = p.funcTypeOf(v.threw)
 	fits := p.funcTypeOf(v.save).equal(funcType{results: ptr}) && p.funcTypeOf(v.restore).equal(funcType{params: ptr}) &&
-		len(v.threwType.params) == 2 && len(v.threwType.results) == 0 && integers(v.threwType.params) &&
-		p.tables[v.table].elem == FuncRef && p.tables[v.table].limits.flags&flagIndex64 == 0
+		len(v.threwType.params) == 2 && len(v.threwType.results) == 0 && all(v.threwType.params, I32, I64) &&
+		p.tables[v.table].elem == FuncRef
 	if !fits {
 		return nil
 	}
 	return v
 }
 
-func integers(ts []ValueType) bool {
-	return !slices.ContainsFunc(ts, func(t ValueType) bool { return t != I32 && t != I64 })
+func all(ts []ValueType, of ...ValueType) bool {
+	return !slices.ContainsFunc(ts, func(t ValueType) bool { return !slices.Contains(of, t) })
 }
 
 func (v *invoker) fits(t funcType) bool {
-	return len(t.params) > 0 && integers(t.params[:1]) && len(t.results) <= 1 && len(t.params) < 128
+	return len(t.params) > 0 && len(t.params) < 126 && len(t.results) <= 1 && all(t.params[:1], I32, I64) &&
+		all(t.params, I32, I64, F32, F64) && all(t.results, I32, I64, F32, F64)
 }
 
 // locals of an invoke_* function: the stack pointer.
 func (v *invoker) locals() []ValueType { return []ValueType{v.pointer} }
 
+// body is
+//
+//	sp = save()
+//	block
+//	  block (→ exnref)            ;; only if the module has tags of its own
+//	    try_table (catch $longjmp) (catch_all_ref)
+//	      return call_indirect(args…, index)
+//	  restore(sp)  throw_ref
+//	restore(sp)  setThrew(1, 0)  0
 func (v *invoker) body(p *plan, t funcType) []byte {
 	sp := byte(len(t.params))
 	call := func(c []byte, f uint32) []byte { return appendU(append(c, opCall), uint64(p.newIndex[f])) }
 	p.throw()
 	c := append(call(nil, v.save), opLocalSet, sp)
-	c = append(c, opBlock, emptyBlock, opTryTable, emptyBlock, 1, 0)
-	c = append(appendU(c, uint64(p.longjmp)), 0)
-	for i := 1; i < len(t.params); i++ {
-		c = append(c, opLocalGet, byte(i))
-	}
-	if t.params[0] == I64 {
-		// An index that isn't one traps, as the access to the table would.
-		c = append(c, opLocalGet, 0, opI64Const, 32, opI64ShrU, opI64Eqz, opI32Eqz, opIf, emptyBlock, opUnreachable, opEnd)
-		c = append(c, opLocalGet, 0, opI32WrapI64)
+	c = append(c, opBlock, emptyBlock)
+	if own := len(p.tags) > 0; own {
+		c = append(c, opBlock, byte(ExnRef), opTryTable, emptyBlock, 2, 0)
+		c = append(appendU(c, uint64(p.longjmp)), 1, catchAllRef, 0)
+		c = v.call(p, c, t)
+		c = append(c, opReturn, opEnd, opUnreachable, opEnd, opLocalGet, sp)
+		c = append(call(c, v.restore), opThrowRef)
 	} else {
-		c = append(c, opLocalGet, 0)
+		c = append(c, opTryTable, emptyBlock, 1, 0)
+		c = append(appendU(c, uint64(p.longjmp)), 0)
+		c = v.call(p, c, t)
+		c = append(c, opReturn, opEnd, opUnreachable)
 	}
-	c = appendU(append(c, opCallIndirect), uint64(p.typeOf(funcType{t.params[1:], t.results})))
-	c = appendU(c, uint64(v.table))
-	c = append(c, opReturn, opEnd, opUnreachable, opEnd)
-	c = call(append(c, opLocalGet, sp), v.restore)
+	c = append(c, opEnd, opLocalGet, sp)
+	c = call(c, v.restore)
 	for i, pt := range v.threwType.params {
 		op := byte(opI32Const)
 		if pt == I64 {
@@ -227,23 +272,41 @@ func (v *invoker) body(p *plan, t funcType) []byte {
 	}
 	c = call(c, v.threw)
 	for _, r := range t.results {
-		c = append(c, zero(r)...)
+		c = append(c, undefined(r)...)
 	}
 	return c
 }
 
-func zero(t ValueType) []byte {
+// call calls the function at the index. It polls, since the scan doesn't see
+// recursions through this function.
+func (v *invoker) call(p *plan, c []byte, t funcType) []byte {
+	c = p.polling(c)
+	for i := 1; i < len(t.params); i++ {
+		c = append(c, opLocalGet, byte(i))
+	}
+	c = append(c, opLocalGet, 0)
+	switch wide := p.tables[v.table].limits.flags&flagIndex64 != 0; {
+	case wide && t.params[0] == I32:
+		c = append(c, opI64ExtendI32U)
+	case !wide && t.params[0] == I64:
+		// An index that isn't one traps, as the access to the table would.
+		c = append(c, opI64Const, 32, opI64ShrU, opI64Eqz, opI32Eqz, opIf, emptyBlock, opUnreachable, opEnd)
+		c = append(c, opLocalGet, 0, opI32WrapI64)
+	}
+	c = appendU(append(c, opCallIndirect), uint64(p.typeOf(funcType{t.params[1:], t.results})))
+	return appendU(c, uint64(v.table))
+}
+
+// undefined is what JavaScript's undefined becomes as a result: not a number
+// for floats, 0 for integers.
+func undefined(t ValueType) []byte {
 	switch t {
-	case I32:
-		return []byte{opI32Const, 0}
 	case I64:
 		return []byte{opI64Const, 0}
 	case F32:
-		return append([]byte{opF32Const}, make([]byte, 4)...)
+		return []byte{opF32Const, 0, 0, 0xc0, 0x7f}
 	case F64:
-		return append([]byte{opF64Const}, make([]byte, 8)...)
-	case V128:
-		return append([]byte{opSIMD, 12}, make([]byte, 16)...)
+		return []byte{opF64Const, 0, 0, 0, 0, 0, 0, 0xf8, 0x7f}
 	}
-	return []byte{opRefNull, byte(t)}
+	return []byte{opI32Const, 0}
 }

@@ -115,8 +115,12 @@ func (r *reader) count(what string, limit int) int {
 	return int(n)
 }
 
-func (r *reader) name() string {
-	b := r.bytes(int(r.u32()))
+func (r *reader) name(limit int) string {
+	n := r.u32()
+	if int64(n) > int64(limit) {
+		r.fail(Oversize, "a name has %d bytes; at most %d are accepted", n, limit)
+	}
+	b := r.bytes(int(n))
 	if !utf8.Valid(b) {
 		r.fail(Malformed, "a name isn't UTF-8")
 	}

@@ -12,7 +12,7 @@
 //     become functions of the module (see lower.go).
 //   - Every loop, and every function that may be part of a recursion, reads a
 //     byte of an added memory of one page, so that the host can interrupt the
-//     module by taking that page away (see poll.go).
+//     module by taking that page away.
 //   - memory.grow reports a refusal to the host.
 //
 // Names that it adds start with Prefix. Custom sections are dropped but for
@@ -21,7 +21,7 @@ package rewrite
 
 // Version names what Rewrite does. It changes whenever the output for any
 // input does: it is a part of engine profiles and cache keys.
-const Version = "1"
+const Version = "2"
 
 // Prefix starts the names of all exports that are added. A module that has
 // such exports itself is refused.
@@ -146,6 +146,9 @@ type Limits struct {
 	Locals        int
 	Nesting       int
 	Items         int
+	TableEntries  int
+	NameBytes     int
+	HandlerWork   int // see DefaultHandlerWork
 }
 
 // The default limits. They are those that browsers agreed on, or above what
@@ -163,6 +166,16 @@ const (
 	DefaultNesting = 10_000
 	// DefaultItems bounds types, globals, tables, exports and segments, each.
 	DefaultItems = 1_000_000
+	// DefaultTableEntries bounds what all tables start with, together. An
+	// entry costs 8 bytes in every instance.
+	DefaultTableEntries = 10_000_000
+	// DefaultNameBytes bounds the name of an import or export.
+	DefaultNameBytes = 100_000
+	// DefaultHandlerWork bounds the sum, over all functions, of the square
+	// of the pairs of a call and a handler around it. The compiler's time is
+	// proportional to that: this much takes it about 20 seconds, where a
+	// module of 10 KiB could take it hours.
+	DefaultHandlerWork = 10_000_000_000
 )
 
 func (l Limits) withDefaults() Limits {
@@ -172,6 +185,7 @@ func (l Limits) withDefaults() Limits {
 	}{
 		{&l.ModuleBytes, DefaultModuleBytes}, {&l.Functions, DefaultFunctions}, {&l.FunctionBytes, DefaultFunctionBytes},
 		{&l.Locals, DefaultLocals}, {&l.Nesting, DefaultNesting}, {&l.Items, DefaultItems},
+		{&l.TableEntries, DefaultTableEntries}, {&l.NameBytes, DefaultNameBytes}, {&l.HandlerWork, DefaultHandlerWork},
 	} {
 		if *f.v == 0 {
 			*f.v = f.d

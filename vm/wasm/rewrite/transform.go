@@ -8,9 +8,10 @@ import (
 // plan is what the output has besides the input.
 type plan struct {
 	*module
-	newTypes   []funcType // the input's and the added
-	newIndex   []uint32   // new index of each function of the input
-	kept       []int      // imports that stay, by old index
+	newTypes   []funcType        // the input's and the added
+	typesBy    map[string]uint32 // their indices, by key
+	newIndex   []uint32          // new index of each function of the input
+	kept       []int             // imports that stay, by old index
 	added      []addedFunc
 	newTags    []uint32
 	newGlobals []globalDef // added at the end
@@ -24,6 +25,7 @@ type plan struct {
 	drops     []Segment
 	poll      uint32 // index of the poll memory
 	nextIndex uint32 // of the next function added
+	work      int    // see DefaultHandlerWork
 }
 
 type segmentKey struct {
@@ -40,7 +42,16 @@ type addedFunc struct {
 // transform writes the output.
 func (m *module) transform() *Module {
 	m.scanCode()
-	p := &plan{module: m, newTypes: slices.Clone(m.types), newTags: slices.Clone(m.tags), flags: make(map[segmentKey]uint32)}
+	p := &plan{
+		module:   m,
+		newTypes: slices.Clone(m.types),
+		typesBy:  make(map[string]uint32, len(m.types)),
+		newTags:  slices.Clone(m.tags),
+		flags:    make(map[segmentKey]uint32),
+	}
+	for i, t := range slices.Backward(m.types) {
+		p.typesBy[t.key()] = uint32(i) // the first of equal ones
+	}
 	p.poll = 0
 	if m.memory != nil {
 		p.poll = 1
@@ -55,13 +66,14 @@ func (m *module) transform() *Module {
 
 // typeOf returns the index of a function type, added if need be.
 func (p *plan) typeOf(t funcType) uint32 {
-	for i, have := range p.newTypes {
-		if have.equal(t) {
-			return uint32(i)
-		}
+	key := t.key()
+	i, ok := p.typesBy[key]
+	if !ok {
+		i = uint32(len(p.newTypes))
+		p.newTypes = append(p.newTypes, t)
+		p.typesBy[key] = i
 	}
-	p.newTypes = append(p.newTypes, t)
-	return uint32(len(p.newTypes) - 1)
+	return i
 }
 
 // add appends a function and returns its new index.
