@@ -56,11 +56,14 @@ func (h *Host) Snapshot() []byte {
 
 var errSnapshot = errors.New("the encoded state is malformed")
 
-// Restore implements wasm.Host.
+// Restore implements wasm.Host. It keeps the snapshot.
 func (h *Host) Restore(snapshot []byte) error {
 	exc, zoned, files, err := parse(snapshot)
 	if err != nil {
 		return fmt.Errorf("restore Emscripten's state: %w", err)
+	}
+	if len(snapshot) > 0 && len(snapshot) == len(h.lastSnapshot) && &snapshot[0] == &h.lastSnapshot[0] {
+		files = h.lastFiles // the very slice that the file system may still have
 	}
 	if err := h.fs.Restore(files); err != nil {
 		return fmt.Errorf("restore Emscripten's state: %w", err)
