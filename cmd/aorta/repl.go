@@ -166,11 +166,13 @@ type lines struct {
 	term    *liner.State
 	history string
 	plain   *bufio.Reader
-	escapes *regexp.Regexp
 }
 
+// escapes are the colours that AOS puts into what it prints.
+var escapes = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
 func newLines(c *cobra.Command, history string) (*lines, error) {
-	l := &lines{history: history, escapes: regexp.MustCompile("\x1b\\[[0-9;]*m")}
+	l := &lines{history: history}
 	in, ok := c.InOrStdin().(*os.File)
 	if !ok || !isatty.IsTerminal(in.Fd()) {
 		l.plain = bufio.NewReader(c.InOrStdin())
@@ -195,7 +197,7 @@ func (l *lines) next(prompt string) (string, error) {
 		line, err := readLine(l.plain)
 		return string(line), err
 	}
-	text, err := l.term.Prompt(l.escapes.ReplaceAllString(prompt, ""))
+	text, err := l.term.Prompt(escapes.ReplaceAllString(prompt, ""))
 	if errors.Is(err, liner.ErrPromptAborted) {
 		return "", io.EOF
 	}
