@@ -326,14 +326,19 @@ func (w *worker) vacate(why verdict) {
 	}
 }
 
+// finish ends a machine of p.
+func (p *proc) finish(g *guarded) {
+	if err := g.terminate(); err != nil {
+		p.r.opts.Logger.Error("a machine failed to end", "process", p.id, "error", err)
+	}
+}
+
 // drop ends the machine, if there is one.
 func (w *worker) drop() {
 	if w.exec == nil {
 		return
 	}
-	if err := w.exec.terminate(); err != nil {
-		w.r.opts.Logger.Error("a machine failed to end", "process", w.p.id, "error", err)
-	}
+	w.p.finish(w.exec.guarded)
 	w.exec, w.ahead, w.last = nil, nil, nil
 	w.p.mu.Lock()
 	w.p.resident, w.p.dirty = false, 0

@@ -40,11 +40,7 @@ func (r *Runtime) Read(ctx context.Context, process string, msg Message) (*Outco
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err := f.terminate(); err != nil {
-			r.opts.Logger.Error("a fork failed to end", "process", process, "error", err)
-		}
-	}()
+	defer p.finish(f)
 	t, err := p.before(ctx, next)
 	if err != nil {
 		return nil, storeFault(d, err, "read process %s: read its last slot", process)
@@ -108,7 +104,8 @@ func (p *proc) forked(ctx context.Context) (*guarded, uint64, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if gone {
-			return made.terminate()
+			p.finish(made)
+			return nil
 		}
 		f, next = made, w.exec.next
 		return nil
@@ -118,20 +115,11 @@ func (p *proc) forked(ctx context.Context) (*guarded, uint64, error) {
 	if err != nil {
 		gone = true
 		if f != nil {
-			return nil, 0, firstOf(err, f.terminate())
+			p.finish(f)
 		}
 		return nil, 0, err
 	}
 	return f, next, nil
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // order has the worker do something once the state has seen the slots below

@@ -1,14 +1,18 @@
 package process_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
 	"aorta/process"
 	"aorta/store"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func (b *bench) read(p, text string) string {
@@ -78,9 +82,7 @@ func TestReadDoesNotWaitForTheQueue(t *testing.T) {
 	// The read is asked for while slot 1 is computed, and answered after it.
 	got := make(chan string)
 	go func() { got <- b.read(p, "add 0") }()
-	for waiting := false; !waiting; {
-		waiting = b.Waiting(p) > 0
-	}
+	b.waitForOrder(p)
 	mu.Lock()
 	first := gate
 	gate = make(chan struct{})
@@ -91,6 +93,99 @@ func TestReadDoesNotWaitForTheQueue(t *testing.T) {
 	}
 	close(gate)
 	b.result(p, 20)
+}
+
+// waitForOrder waits until somebody waits for p's worker.
+func (b *bench) waitForOrder(p string) {
+	for b.Waiting(p) == 0 {
+		runtime.Gosched()
+	}
+}
+
+func TestAbandonedReadLeavesNoFork(t *testing.T) {
+	b := newBench(t, process.Options{})
+	p := b.spawn(1)
+	reached, release := blocked(b.device)
+	b.assign(p, "add 7")
+	<-reached
+	c, cancel := context.WithCancel(ctx)
+	errs := make(chan error)
+	go func() {
+		_, err := b.Read(c, p, process.Message{Data: []byte("add 0")})
+		errs <- err
+	}()
+	b.waitForOrder(p)
+	cancel()
+	err := <-errs
+	wantCode(t, err, 503, process.CodeCanceled)
+	if n := b.Waiting(p); n != 0 {
+		t.Errorf("%d orders are left", n)
+	}
+	close(release)
+	b.result(p, 0)
+
+	// And one that is abandoned while its fork is made.
+	c, cancel = context.WithCancel(ctx)
+	b.device.setHook(func(call string, _ *fakeMachine, _ *process.Assignment) error {
+		if call == "fork" {
+			cancel()
+		}
+		return nil
+	})
+	_, err = b.Read(c, p, process.Message{Data: []byte("add 0")})
+	wantCode(t, err, 503, process.CodeCanceled)
+	b.device.setHook(nil)
+	if got := b.say(p, "add 0"); got != "7" {
+		t.Errorf("the sum is %s", got)
+	}
+}
+
+func TestSlotOfAnotherNodeIsFound(t *testing.T) {
+	b := newBench(t, process.Options{})
+	p := b.spawn(1)
+	b.say(p, "add 1")
+	other := reopen(t, b.store, process.Options{})
+	a := other.assign(p, "add 2")
+	if r := b.result(p, a.Slot); !strings.HasSuffix(string(r.Data), ": 3") {
+		t.Errorf("result %q", r.Data)
+	}
+}
+
+func TestProcessWithoutASeatIsWaiting(t *testing.T) {
+	b := newBench(t, process.Options{MaxResident: 1})
+	p, q := b.spawn(1), b.spawn(2)
+	reached, release := blocked(b.device)
+	b.assign(p, "add 7")
+	<-reached
+	b.assign(q, "add 1")
+	if info, err := b.Inspect(ctx, q); err != nil || info.State != process.StateWaiting {
+		t.Errorf("inspect %+v, %v", info, err)
+	}
+	// Who gives up waiting for a seat leaves the queue.
+	c, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := b.Replay(c, q, process.ReplayOptions{})
+	wantCode(t, err, 503, process.CodeCanceled)
+	close(release)
+	b.result(q, 0)
+}
+
+func TestAssignmentsAreTheLog(t *testing.T) {
+	b := newBench(t, process.Options{})
+	p := b.spawn(1)
+	var want, got []process.Assignment
+	for i := range 4 {
+		want = append(want, *b.assign(p, fmt.Sprintf("add %d", i)))
+	}
+	for a, err := range b.Assignments(ctx, p, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, *a)
+	}
+	if diff := cmp.Diff(want[1:], got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestReadsRunBesideMessages(t *testing.T) {

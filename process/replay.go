@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"aorta/store"
@@ -12,7 +14,8 @@ import (
 // ReplayOptions say what Replay does.
 type ReplayOptions struct {
 	// From is where to start: 0 with a new machine, a later slot with the
-	// newest checkpoint that isn't after it. Slots before From aren't compared.
+	// newest good checkpoint that isn't after it. Slots before From aren't
+	// compared.
 	From uint64
 	// To is the slot before which to end; 0 means at the last computed one.
 	To uint64
@@ -120,11 +123,7 @@ func (rp *replay) run(ctx context.Context) error {
 	if err := rp.start(ctx); err != nil {
 		return err
 	}
-	defer func() {
-		if err := rp.exec.terminate(); err != nil {
-			r.opts.Logger.Error("a machine failed to end", "process", p.id, "error", err)
-		}
-	}()
+	defer func() { p.finish(rp.exec.guarded) }()
 	t, err := p.before(ctx, rp.exec.next)
 	if err != nil {
 		return err
@@ -154,29 +153,27 @@ func (rp *replay) run(ctx context.Context) error {
 	return nil
 }
 
-// start makes the machine.
+// start makes the machine: of the newest good checkpoint that isn't after From,
+// or a new one.
 func (rp *replay) start(ctx context.Context) error {
-	var from *Checkpoint
-	for next, c := range rp.points {
-		if next <= rp.opts.From && c.Profile == rp.p.profile && (from == nil || next > from.Next) {
-			from = c
+	for _, next := range slices.Backward(slices.Sorted(maps.Keys(rp.points))) {
+		c := rp.points[next]
+		if next == 0 || next > rp.opts.From || c.Profile != rp.p.profile {
+			continue
+		}
+		if g, err := normalize(ctx, rp.p.device, rp.p.def, &c.Snapshot); err == nil {
+			rp.exec = newExecutor(g, rp.p.profile, rp.r.opts.Mark, next)
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 	}
-	var (
-		g    *guarded
-		err  error
-		next uint64
-	)
-	if from != nil && from.Next > 0 {
-		next = from.Next
-		g, err = normalize(ctx, rp.p.device, rp.p.def, &from.Snapshot)
-	} else {
-		g, err = initialize(ctx, rp.p.device, rp.p.def)
-	}
+	g, err := initialize(ctx, rp.p.device, rp.p.def)
 	if err != nil {
 		return err
 	}
-	rp.exec = newExecutor(g, rp.p.profile, rp.r.opts.Mark, next)
+	rp.exec = newExecutor(g, rp.p.profile, rp.r.opts.Mark, 0)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"aorta/process"
+	"aorta/store"
 )
 
 func TestReplayComparesEverything(t *testing.T) {
@@ -34,10 +35,23 @@ func TestReplayComparesEverything(t *testing.T) {
 	if part.Mismatch != nil || part.Start != 4 || part.Slots != 6 || part.Results != 4 || part.Roots != 1 {
 		t.Errorf("report %+v", part)
 	}
+	delete(b.store.now.chunks, newestIndex(t, b, p))
+	if again, err := b.Replay(ctx, p, process.ReplayOptions{From: 12}); err != nil || again.Start != 8 || again.Root != o.root() {
+		t.Errorf("with a damaged checkpoint: %+v, %v", again, err)
+	}
 	blind, err := b.Replay(ctx, p, process.ReplayOptions{})
 	if err != nil || blind.Results != 0 || blind.Roots != 0 || blind.Slots != 12 || blind.Root != o.root() {
 		t.Errorf("report %+v, %v", blind, err)
 	}
+}
+
+// newestIndex returns the index chunk of the newest checkpoint.
+func newestIndex(t *testing.T, b *bench, p string) store.Hash {
+	info, err := b.Inspect(ctx, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.Hash(info.Checkpoint.Manifest)
 }
 
 func TestReplayFindsTheFirstDifference(t *testing.T) {

@@ -141,12 +141,6 @@ func (r *residency) weigh(s *seat, weight uint64) {
 	r.reclaim()
 }
 
-func (r *residency) counts() (seats int, bytes uint64, waiting int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.taken, r.bytes, r.queue.Len()
-}
-
 // fits, sit, rise, grant, reclaim and ask need the lock.
 
 func (r *residency) fits(s *seat) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -137,41 +138,41 @@ func TestMachineLargerThanTheBoundStillRuns(t *testing.T) {
 func TestIdleMachineIsCheckpointedAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
+			mu          sync.Mutex
 			checkpoints []uint64
 			evicted     []process.EvictReason
 		)
 		b := newBench(t, process.Options{
 			Checkpoint: process.CheckpointPolicy{Interval: time.Minute}, IdleTimeout: 10 * time.Minute,
 			Events: process.Events{
-				CheckpointTaken: func(c process.Checkpoint, _ time.Duration) { checkpoints = append(checkpoints, c.Next) },
-				Evicted:         func(_ string, _ uint64, why process.EvictReason) { evicted = append(evicted, why) },
+				CheckpointTaken: func(c process.Checkpoint, _ time.Duration) {
+					mu.Lock()
+					defer mu.Unlock()
+					checkpoints = append(checkpoints, c.Next)
+				},
+				Evicted: func(_ string, _ uint64, why process.EvictReason) {
+					mu.Lock()
+					defer mu.Unlock()
+					evicted = append(evicted, why)
+				},
 			},
 		})
+		after := func(d time.Duration, machines int64, wantCheckpoints []uint64, wantEvicted []process.EvictReason) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if live := b.device.live.Load(); live != machines || !slices.Equal(checkpoints, wantCheckpoints) || !slices.Equal(evicted, wantEvicted) {
+				t.Errorf("%d machines, checkpoints %v, evicted %v; want %d, %v, %v", live, checkpoints, evicted, machines, wantCheckpoints, wantEvicted)
+			}
+		}
 		p := b.spawn(1)
 		b.say(p, "add 1")
-		time.Sleep(59 * time.Second)
-		synctest.Wait()
-		if len(checkpoints) != 0 {
-			t.Errorf("checkpoints %v before the interval", checkpoints)
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if len(checkpoints) != 1 || checkpoints[0] != 1 {
-			t.Errorf("checkpoints %v after the interval", checkpoints)
-		}
-		time.Sleep(8 * time.Minute)
-		synctest.Wait()
-		if live := b.device.live.Load(); live != 1 {
-			t.Errorf("%d machines before the timeout", live)
-		}
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if live := b.device.live.Load(); live != 0 || len(checkpoints) != 1 {
-			t.Errorf("%d machines after the timeout, checkpoints %v", live, checkpoints)
-		}
-		if len(evicted) != 1 || evicted[0] != process.EvictedIdle {
-			t.Errorf("evicted %v", evicted)
-		}
+		after(59*time.Second, 1, nil, nil)
+		after(2*time.Second, 1, []uint64{1}, nil)
+		after(8*time.Minute, 1, []uint64{1}, nil)
+		after(2*time.Minute, 0, []uint64{1}, []process.EvictReason{process.EvictedIdle})
 		if info, err := b.Inspect(ctx, p); err != nil || info.State != process.StateDormant || info.Checkpoint.Next != 1 {
 			t.Errorf("inspect %+v, %v", info, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"unicode/utf8"
 
 	"aorta/store"
 	"aorta/vm"
@@ -15,6 +17,10 @@ import (
 
 // definitionFormat is the version of a stored definition.
 const definitionFormat = 1
+
+// maxDefinition is the largest definition, in bytes. It is read whenever a
+// process is, and messages of the network may have some 100 tags of 4 KiB.
+const maxDefinition = 1 << 20
 
 // storedDefinition is the value that a definition's link names.
 type storedDefinition struct {
@@ -70,6 +76,10 @@ func (r *Runtime) Spawn(ctx context.Context, def *Definition, module []byte) err
 	target, value, err := encodeDefinition(&own)
 	if err != nil {
 		return fault(http.StatusBadRequest, CodeBadDefinition, d, err, "spawn process %s", def.ID)
+	}
+	if len(value) > maxDefinition {
+		return fault(http.StatusRequestEntityTooLarge, CodeTooLarge, d, nil,
+			"spawn process %s: its definition has %d bytes; at most %d are taken", def.ID, len(value), maxDefinition)
 	}
 	values := [][]byte{value}
 	if len(module) > 0 {
@@ -174,6 +184,17 @@ func merge(l, other vm.Limits) vm.Limits {
 // encodeDefinition returns a definition's value, and the target of its link: a
 // version and the value's hash.
 func encodeDefinition(def *Definition) (target, value []byte, err error) {
+	// JSON would replace what isn't UTF-8, and the process would be another
+	// one after a restart.
+	texts := []string{def.ID, def.Device, def.Module, def.ModuleID, def.Owner}
+	for _, t := range slices.Concat(def.Tags, def.ModuleTags) {
+		texts = append(texts, t.Name, t.Value)
+	}
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return nil, nil, fmt.Errorf("%.80q is not UTF-8", text)
+		}
+	}
 	value, err = json.Marshal(storedDefinition{definitionFormat, *def})
 	if err != nil {
 		return nil, nil, err

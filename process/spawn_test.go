@@ -35,6 +35,12 @@ func TestBadDefinitionsAreRefused(t *testing.T) {
 		{"module that doesn't start", func(d *process.Definition) {
 			d.Tags = append(d.Tags, process.Tag{Name: "Init", Value: "fails"})
 		}, module, 400, process.CodeBadModule},
+		{"tag that isn't UTF-8", func(d *process.Definition) {
+			d.Tags = append(d.Tags, process.Tag{Name: "Name", Value: "\xff"})
+		}, module, 400, process.CodeBadDefinition},
+		{"definition that is too large", func(d *process.Definition) {
+			d.Tags = append(d.Tags, process.Tag{Name: "Name", Value: strings.Repeat("x", 1<<20)})
+		}, module, 413, process.CodeTooLarge},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t, process.Options{})

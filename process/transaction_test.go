@@ -274,6 +274,11 @@ func TestDivergenceAfterARollbackQuarantines(t *testing.T) {
 		if err != nil || info.State != process.StateQuarantined {
 			t.Fatalf("inspect: %v, %v", info, err)
 		}
+		for s, err := range b.Slots(ctx, p, slot-1) {
+			if err != nil || (s.Status == process.SlotQuarantined) != (s.Slot >= slot) {
+				t.Errorf("slot %+v, %v", s, err)
+			}
+		}
 		d := info.Divergence
 		if d.Slot != slot || d.Kind != process.DivergedAgain || d.Recorded.Hash == d.Computed.Hash || d.Recorded.Profile != "fake-1" {
 			t.Errorf("divergence %+v", d)

@@ -52,8 +52,8 @@ func (s *suite) rootsDoNotDependOnThePath() {
 
 	// One snapshot at the end, marks only where a failure needs one.
 	m := s.init()
-	for slot, msg := range s.script {
-		if msg.Fails {
+	for slot := range s.script {
+		if want.outcomes[slot].Failed {
 			s.mark(m)
 		}
 		o := s.compute(m, slot)
@@ -102,7 +102,7 @@ func (s *suite) rollbackReturnsToTheMark() {
 		// Three slots at a time, undone and done again.
 		s.mark(m)
 		end := slot
-		for end < len(s.script) && end < slot+3 && !s.script[end].Fails {
+		for end < len(s.script) && end < slot+3 && !want.outcomes[end].Failed {
 			s.same(end, s.compute(m, end), want.outcomes[end])
 			end++
 		}
@@ -113,7 +113,7 @@ func (s *suite) rollbackReturnsToTheMark() {
 		for ; slot < end; slot++ {
 			s.same(slot, s.compute(m, slot), want.outcomes[slot])
 		}
-		if slot < len(s.script) && s.script[slot].Fails {
+		if slot < len(s.script) && want.outcomes[slot].Failed {
 			s.mark(m)
 			s.same(slot, s.compute(m, slot), want.outcomes[slot])
 			s.rollback(m)
