@@ -28,7 +28,7 @@ build: ## Build bin/aorta.
 
 .PHONY: demo
 demo: setup build ## Show a real AO process that survives and is bounded.
-	@bin/aorta demo
+	@bin/aorta demo "$${AORTA_MODULES:-.cache/modules}/aos2_0_6.wasm"
 
 .PHONY: test
 test: setup ## Run all tests, with the race detector.
