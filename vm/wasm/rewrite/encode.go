@@ -142,17 +142,22 @@ func (p *plan) encodeNames(out []byte) []byte {
 		name  string
 	}
 	var list []named
-	for old, name := range p.names {
-		if int(old) < len(p.newIndex) {
-			list = append(list, named{p.newIndex[old], name})
+	name := func(old, index int) {
+		if n, ok := p.names[uint32(old)]; ok {
+			list = append(list, named{uint32(index), n})
 		}
 	}
-	first := len(p.kept) + len(p.funcs)
+	for index, old := range p.kept {
+		name(old, index)
+	}
+	first := len(p.kept)
+	for i := range p.funcs {
+		name(len(p.imports)+i, first+i)
+	}
+	first += len(p.funcs)
 	for i, f := range p.added {
 		list = append(list, named{uint32(first + i), f.name})
 	}
-	slices.SortFunc(list, func(a, b named) int { return int(a.index) - int(b.index) })
-	list = slices.CompactFunc(list, func(a, b named) bool { return a.index == b.index })
 	if len(list) == 0 {
 		return out
 	}
