@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -164,10 +165,53 @@ func (t *Tree) clone() *Tree {
 // top node's hash.
 func (t *Tree) refresh(page func(int) []byte) Hash {
 	top := len(t.levels) - 1
-	return t.refreshNode(top, 0, page)
+	return t.refreshNode(top, 0, t.hashPages(page))
 }
 
-func (t *Tree) refreshNode(level, i int, page func(int) []byte) Hash {
+// parallelPages is from how many pages on hashing them is worth a second
+// goroutine: some 100 µs of work.
+const parallelPages = 64
+
+// hashPages hashes the stale pages, on several processors if they are many,
+// and returns a function that looks a page's hash up.
+func (t *Tree) hashPages(page func(int) []byte) func(int) Hash {
+	var stale []int
+	for i, n := range t.levels[0] {
+		if n == nil {
+			continue
+		}
+		for set := n.stale; set != 0; set &= set - 1 {
+			stale = append(stale, i*fanout+bits.TrailingZeros64(set))
+		}
+	}
+	hashes := make([]Hash, len(stale))
+	hash := func(from, to int) {
+		for i := from; i < to; i++ {
+			if p := page(stale[i]); !isZero(p) {
+				hashes[i] = sha256.Sum256(p)
+			}
+		}
+	}
+	if workers := min(runtime.GOMAXPROCS(0), len(stale)/parallelPages+1); workers > 1 {
+		var wg sync.WaitGroup
+		for w := range workers {
+			wg.Go(func() { hash(w*len(stale)/workers, (w+1)*len(stale)/workers) })
+		}
+		wg.Wait()
+	} else {
+		hash(0, len(stale))
+	}
+	// The pages are asked for in the same order.
+	next := 0
+	return func(p int) Hash {
+		for stale[next] != p {
+			next++
+		}
+		return hashes[next]
+	}
+}
+
+func (t *Tree) refreshNode(level, i int, page func(int) Hash) Hash {
 	n := t.levels[level][i]
 	if n == nil {
 		return Hash{}
@@ -178,8 +222,8 @@ func (t *Tree) refreshNode(level, i int, page func(int) []byte) Hash {
 		var h Hash
 		if level > 0 {
 			h = t.refreshNode(level-1, child, page)
-		} else if p := page(child); !isZero(p) {
-			h = sha256.Sum256(p)
+		} else {
+			h = page(child)
 		}
 		bit := uint64(1) << c
 		if h != n.hash[c] {
