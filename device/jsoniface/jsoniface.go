@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 
 	"aorta/process"
 	"aorta/store"
@@ -31,6 +32,9 @@ type Device struct {
 	engine  *wasm.Engine
 	modules store.Values
 	chunks  store.Chunks
+
+	mu       sync.Mutex
+	compiled map[string]*wasm.Module // by Definition.Module
 }
 
 var (
@@ -44,7 +48,7 @@ func New(engine *wasm.Engine, st interface {
 	store.Values
 	store.Chunks
 }) *Device {
-	return &Device{engine: engine, modules: st, chunks: st}
+	return &Device{engine: engine, modules: st, chunks: st, compiled: make(map[string]*wasm.Module)}
 }
 
 // Profile is the engine's, and the version of the calling convention here.
@@ -52,6 +56,12 @@ func (d *Device) Profile() string { return d.engine.Profile() + "+json-iface-1" 
 
 // module returns a process's module, compiled.
 func (d *Device) module(ctx context.Context, def *process.Definition) (*wasm.Module, error) {
+	d.mu.Lock()
+	m := d.compiled[def.Module]
+	d.mu.Unlock()
+	if m != nil {
+		return m, nil
+	}
 	raw, err := hex.DecodeString(def.Module)
 	if err != nil || len(raw) != len(store.Hash{}) {
 		return nil, fmt.Errorf("module %q is not a SHA-256 in hexadecimal", def.Module)
@@ -60,7 +70,13 @@ func (d *Device) module(ctx context.Context, def *process.Definition) (*wasm.Mod
 	if err != nil {
 		return nil, fmt.Errorf("read module %s: %w", def.Module, err)
 	}
-	return d.Compile(ctx, binary)
+	if m, err = d.Compile(ctx, binary); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.compiled[def.Module] = m // the engine keeps it as long
+	return m, nil
 }
 
 // Compile compiles a module and checks that it speaks the JSON interface.
