@@ -12,20 +12,22 @@ import (
 )
 
 // A lease is stored as its token (8 bytes) and its owner; an empty owner means
-// that it is free.
+// that it is free. It stays there when it is free, so that tokens only grow.
+// Nobody may learn of a token that isn't durable, so the lock is held until
+// it is.
 
 // Acquire implements store.Leases.
 func (s *Store) Acquire(ctx context.Context, name, owner string) (uint64, error) {
-	done, err := s.enter(ctx, true)
+	leave, err := s.enterToWrite(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
+	defer leave()
 	if err := errors.Join(checkName(name), checkName(owner)); err != nil {
 		return 0, fmt.Errorf("acquire lease: %w", err)
 	}
-	s.swaps.Lock()
-	defer s.swaps.Unlock()
+	s.leases.Lock()
+	defer s.leases.Unlock()
 	token, holder, err := s.lease(name)
 	switch {
 	case err != nil:
@@ -33,20 +35,26 @@ func (s *Store) Acquire(ctx context.Context, name, owner string) (uint64, error)
 	case holder == owner:
 		return token, nil
 	case holder != "":
-		return 0, &store.ConflictError{What: "lease " + name, Have: holder}
+		return 0, &store.ConflictError{What: "lease " + name, Have: fmt.Sprintf("%q", holder)}
 	}
-	return token + 1, s.setLease(name, token+1, owner)
+	if err := s.setLease(name, token+1, owner); err != nil {
+		return 0, err
+	}
+	return token + 1, nil
 }
 
 // Release implements store.Leases.
 func (s *Store) Release(ctx context.Context, name, owner string, token uint64) error {
-	done, err := s.enter(ctx, true)
+	leave, err := s.enterToWrite(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
-	s.swaps.Lock()
-	defer s.swaps.Unlock()
+	defer leave()
+	if err := checkName(name); err != nil {
+		return fmt.Errorf("release lease: %w", err)
+	}
+	s.leases.Lock()
+	defer s.leases.Unlock()
 	have, holder, err := s.lease(name)
 	switch {
 	case err != nil:

@@ -3,7 +3,6 @@ package pebble
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
@@ -37,11 +36,11 @@ const targetMark = 1
 
 // SetLinks implements store.Links.
 func (s *Store) SetLinks(ctx context.Context, links ...store.Link) error {
-	done, err := s.enter(ctx, true)
+	leave, err := s.enterToWrite(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer leave()
 	if len(links) == 0 {
 		return nil
 	}
@@ -73,33 +72,46 @@ func setLink(b *pebble.Batch, l store.Link) error {
 
 // SwapLink implements store.Links.
 func (s *Store) SwapLink(ctx context.Context, name string, old, target []byte) error {
-	done, err := s.enter(ctx, true)
+	leave, err := s.enterToWrite(ctx)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer leave()
 	b := s.db.NewBatch()
 	defer b.Close()
 	if err := setLink(b, store.Link{Name: name, Target: target}); err != nil {
 		return err
 	}
+	if err := s.swapLink(b, name, old); err != nil {
+		return err
+	}
+	// Others may build on the new target before it is durable: what they
+	// write comes after it in the database's log, so it can't outlive it.
+	return s.write("swap link "+name, b.SyncWait)
+}
+
+// swapLink applies b if name has the target old.
+func (s *Store) swapLink(b *pebble.Batch, name string, old []byte) error {
 	s.swaps.Lock()
 	defer s.swaps.Unlock()
 	have, err := s.link(name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+		return fmt.Errorf("swap link %s: %w", name, err)
 	}
 	if (have == nil) != (old == nil) || !bytes.Equal(have, old) {
 		return &store.ConflictError{What: "link " + name, Have: describe(have)}
 	}
-	return s.write("swap link "+name, func() error { return b.Commit(pebble.Sync) })
+	return s.write("swap link "+name, func() error { return s.db.ApplyNoSyncWait(b, pebble.Sync) })
 }
 
 func describe(target []byte) string {
 	if target == nil {
 		return "nothing"
 	}
-	return hex.EncodeToString(target[:min(len(target), 32)])
+	if len(target) > 32 {
+		return fmt.Sprintf("%q and %d bytes more", target[:32], len(target)-32)
+	}
+	return fmt.Sprintf("%q", target)
 }
 
 func (s *Store) link(name string) ([]byte, error) {
@@ -113,13 +125,26 @@ func (s *Store) link(name string) ([]byte, error) {
 	return v[1:], nil
 }
 
+func linkAt(it *pebble.Iterator) (store.Link, error) {
+	v, err := it.ValueAndErr()
+	if err == nil && (len(v) == 0 || v[0] != targetMark) {
+		err = store.ErrCorrupt
+	}
+	if err != nil {
+		return store.Link{}, err
+	}
+	// Not nil, even when empty: nil stands for no target.
+	target := append(make([]byte, 0, len(v)-1), v[1:]...)
+	return store.Link{Name: string(it.Key()[1:]), Target: target}, nil
+}
+
 // Link implements store.Links.
 func (s *Store) Link(ctx context.Context, name string) ([]byte, error) {
-	done, err := s.enter(ctx, false)
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer leave()
 	v, err := s.link(name)
 	if err != nil {
 		return nil, fmt.Errorf("link %s: %w", name, err)
@@ -130,12 +155,12 @@ func (s *Store) Link(ctx context.Context, name string) ([]byte, error) {
 // LinksIn implements store.Links.
 func (s *Store) LinksIn(ctx context.Context, prefix, from string, reverse bool) iter.Seq2[store.Link, error] {
 	return func(yield func(store.Link, error) bool) {
-		done, err := s.enter(ctx, false)
+		leave, err := s.enter(ctx)
 		if err != nil {
 			yield(store.Link{}, err)
 			return
 		}
-		defer done()
+		defer leave()
 		lower, upper := key(keyLink, prefix), end(key(keyLink, prefix))
 		if from != "" {
 			at := key(keyLink, from)
@@ -158,19 +183,15 @@ func (s *Store) LinksIn(ctx context.Context, prefix, from string, reverse bool) 
 			first, next = it.Last, it.Prev
 		}
 		for ok := first(); ok; ok = next() {
-			if err := ctx.Err(); err != nil {
-				yield(store.Link{}, err)
-				return
-			}
-			v, err := it.ValueAndErr()
-			if err == nil && (len(v) == 0 || v[0] != targetMark) {
-				err = store.ErrCorrupt
+			l, err := linkAt(it)
+			if going := s.going(ctx); going != nil {
+				err = going
 			}
 			if err != nil {
 				yield(store.Link{}, readError(err))
 				return
 			}
-			if !yield(store.Link{Name: string(it.Key()[1:]), Target: bytes.Clone(v[1:])}, nil) {
+			if !yield(l, nil) {
 				return
 			}
 		}
@@ -178,15 +199,4 @@ func (s *Store) LinksIn(ctx context.Context, prefix, from string, reverse bool) 
 			yield(store.Link{}, readError(err))
 		}
 	}
-}
-
-// end is the first key after all keys that start with prefix.
-func end(prefix []byte) []byte {
-	out := bytes.Clone(prefix)
-	for i := len(out) - 1; i >= 0; i-- {
-		if out[i]++; out[i] != 0 {
-			return out[:i+1]
-		}
-	}
-	return nil
 }

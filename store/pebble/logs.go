@@ -8,16 +8,23 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
-	"sync"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"aorta/store"
 )
 
-// A record is stored as a CRC-32C of key and data, 4 bytes, then the data.
+// A record is stored under its log's name, a zero byte (names have none) and
+// its slot, as a CRC-32C of key and data, 4 bytes, then the data.
+//
+// Pebble shows a record before it is durable. Readers must not see it that
+// early, or they would tell others of what a crash may still take back; so
+// they read no further than slots (slots.go) says.
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// maxRecord is the largest record, in bytes: as large as the largest message
+// and then some, small enough that a commit of a few fits in memory.
+const maxRecord = 64 << 20
 
 func logPrefix(log string) []byte { return append(key(keyLog, log), 0) }
 
@@ -25,221 +32,183 @@ func recordKey(log string, slot uint64) []byte {
 	return binary.BigEndian.AppendUint64(logPrefix(log), slot)
 }
 
-func checksum(k, data []byte) uint32 {
+func recordChecksum(k, data []byte) uint32 {
 	return crc32.Update(crc32.Checksum(k, castagnoli), castagnoli, data)
 }
 
-func encodeRecord(k, data []byte) []byte {
-	out := make([]byte, 4, 4+len(data))
-	binary.BigEndian.PutUint32(out, checksum(k, data))
-	return append(out, data...)
+// encodeRecord writes a record to dst, which has 4 bytes more than data.
+func encodeRecord(dst, k, data []byte) {
+	binary.BigEndian.PutUint32(dst, recordChecksum(k, data))
+	copy(dst[4:], data)
 }
 
-// decodeRecord returns the data in a stored record.
+// decodeRecord returns the data in a stored record, as a part of v.
 func decodeRecord(k, v []byte) ([]byte, error) {
-	if len(v) < 4 || binary.BigEndian.Uint32(v) != checksum(k, v[4:]) {
-		return nil, store.ErrCorrupt
+	if len(v) < 4 || binary.BigEndian.Uint32(v) != recordChecksum(k, v[4:]) {
+		return nil, damaged("the checksum of a record is wrong")
 	}
-	return bytes.Clone(v[4:]), nil
-}
-
-type appendRequest struct {
-	log  string
-	slot uint64
-	data []byte
-	err  chan error
-}
-
-// Append implements store.Logs.
-func (s *Store) Append(ctx context.Context, log string, slot uint64, data []byte) error {
-	done, err := s.enter(ctx, true)
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := checkName(log); err != nil {
-		return fmt.Errorf("append: %w", err)
-	}
-	r := &appendRequest{log: log, slot: slot, data: data, err: make(chan error, 1)}
-	select {
-	case s.appends <- r:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	// From here on the record may be written whatever the context says, and
-	// data is in use: there is no leaving early.
-	return <-r.err
-}
-
-// maxCommit bounds one commit, in records and in bytes.
-const (
-	maxCommit      = 4096
-	maxCommitBytes = 8 << 20
-)
-
-// commitLoop commits what callers append until the store closes.
-func (s *Store) commitLoop() {
-	for first := range s.appends {
-		group, size := []*appendRequest{first}, len(first.data)
-	gather:
-		for len(group) < maxCommit && size < maxCommitBytes {
-			select {
-			case r, ok := <-s.appends:
-				if !ok {
-					break gather
-				}
-				group, size = append(group, r), size+len(r.data)
-			default:
-				break gather
-			}
-		}
-		s.commit(group)
-	}
-}
-
-func (s *Store) commit(group []*appendRequest) {
-	b := s.db.NewBatch()
-	defer b.Close()
-	pending := make(map[string]uint64, len(group))
-	var accepted []*appendRequest
-	for _, r := range group {
-		if err := s.admit(b, r, pending); err != nil {
-			r.err <- err
-			continue
-		}
-		accepted = append(accepted, r)
-	}
-	if len(accepted) == 0 {
-		return
-	}
-	err := s.write("append", func() error { return b.Commit(pebble.Sync) })
-	for _, r := range accepted {
-		if err == nil {
-			s.lasts.set(r.log, r.slot)
-		} else {
-			s.lasts.forget(r.log)
-		}
-		r.err <- err
-	}
-}
-
-func (s *Store) admit(b *pebble.Batch, r *appendRequest, pending map[string]uint64) error {
-	if f := s.failed.Load(); f != nil {
-		return *f
-	}
-	last, ok := pending[r.log]
-	if !ok {
-		var err error
-		last, err = s.lastSlot(r.log)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return fmt.Errorf("append to %s: %w", r.log, err)
-		}
-		ok = err == nil
-	}
-	switch {
-	case !ok && r.slot != 0:
-		return &store.ConflictError{What: "log " + r.log, Have: "nothing"}
-	case ok && r.slot != last+1:
-		return &store.ConflictError{What: "log " + r.log, Have: fmt.Sprintf("slot %d", last)}
-	}
-	k := recordKey(r.log, r.slot)
-	if err := b.Set(k, encodeRecord(k, r.data), nil); err != nil {
-		return fmt.Errorf("append to %s: %w", r.log, err)
-	}
-	pending[r.log] = r.slot
-	return nil
+	return v[4:], nil
 }
 
 // LastSlot implements store.Logs.
 func (s *Store) LastSlot(ctx context.Context, log string) (uint64, error) {
-	done, err := s.enter(ctx, false)
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
-	slot, err := s.lastSlot(log)
+	defer leave()
+	next, err := s.durable(log)
+	if err == nil && next == 0 {
+		err = store.ErrNotFound
+	}
 	if err != nil {
 		return 0, fmt.Errorf("log %s: %w", log, err)
+	}
+	return next - 1, nil
+}
+
+// durable returns how many slots of a log are durable.
+func (s *Store) durable(log string) (uint64, error) {
+	if next, ok := s.slots.durable(log); ok {
+		return next, nil
+	}
+	it, err := s.logIterator(log, 0)
+	if err != nil {
+		return 0, err
+	}
+	// What became visible before the iterator was made, and isn't durable
+	// now, slots knows of.
+	next, ok := s.slots.durable(log)
+	if !ok {
+		next, err = slotAfter(it, log)
+	}
+	return next, errors.Join(err, readError(it.Close()))
+}
+
+func (s *Store) logIterator(log string, from uint64) (*pebble.Iterator, error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: recordKey(log, from), UpperBound: end(logPrefix(log))})
+	return it, readError(err)
+}
+
+// slotAfter returns the slot after the last one that it finds.
+func slotAfter(it *pebble.Iterator, log string) (uint64, error) {
+	if !it.Last() {
+		return 0, readError(it.Error())
+	}
+	slot, err := slotOf(it.Key(), log)
+	return slot + 1, err
+}
+
+func slotOf(k []byte, log string) (uint64, error) {
+	// The kind, the name, a zero byte and the slot.
+	if len(k) != 1+len(log)+1+8 {
+		return 0, damaged("the key of a record")
+	}
+	slot := binary.BigEndian.Uint64(k[len(k)-8:])
+	if slot == math.MaxUint64 {
+		return 0, damaged("the key of a record")
 	}
 	return slot, nil
 }
 
-func (s *Store) lastSlot(log string) (uint64, error) {
-	if slot, ok := s.lasts.get(log); ok {
-		return slot, nil
-	}
-	prefix := logPrefix(log)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
-	if err != nil {
-		return 0, readError(err)
-	}
-	defer it.Close()
-	if !it.Last() {
-		if err := it.Error(); err != nil {
-			return 0, readError(err)
-		}
-		return 0, store.ErrNotFound
-	}
-	k := it.Key()
-	if len(k) != len(prefix)+8 {
-		return 0, store.ErrCorrupt
-	}
-	return binary.BigEndian.Uint64(k[len(prefix):]), nil
-}
+// Records are read some at a time, so that a slow loop over a long log holds
+// neither files nor the store's Close.
+const (
+	maxReadRecords = 256
+	maxReadBytes   = 4 << 20
+)
 
 // Records implements store.Logs.
 func (s *Store) Records(ctx context.Context, log string, from uint64) iter.Seq2[store.Record, error] {
 	return func(yield func(store.Record, error) bool) {
-		done, err := s.enter(ctx, false)
+		next, err := s.firstRecords(ctx, log, from)
+		for slot := from; err == nil && slot < next; {
+			var records []store.Record
+			records, err = s.someRecords(ctx, log, slot, next)
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			slot += uint64(len(records))
+		}
 		if err != nil {
-			yield(store.Record{}, err)
-			return
-		}
-		defer done()
-		prefix := logPrefix(log)
-		it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: recordKey(log, from), UpperBound: end(prefix)})
-		if err != nil {
-			yield(store.Record{}, readError(err))
-			return
-		}
-		defer it.Close()
-		for ok := it.First(); ok; ok = it.Next() {
-			if err := ctx.Err(); err != nil {
-				yield(store.Record{}, err)
-				return
-			}
-			v, err := it.ValueAndErr()
-			var data []byte
-			if err == nil {
-				data, err = decodeRecord(it.Key(), v)
-			}
-			k := it.Key()
-			if err == nil && len(k) != len(prefix)+8 {
-				err = store.ErrCorrupt
-			}
-			if err != nil {
-				yield(store.Record{}, fmt.Errorf("log %s: %w", log, readError(err)))
-				return
-			}
-			if !yield(store.Record{Slot: binary.BigEndian.Uint64(k[len(prefix):]), Data: data}, nil) {
-				return
-			}
-		}
-		if err := it.Error(); err != nil {
-			yield(store.Record{}, fmt.Errorf("log %s: %w", log, readError(err)))
+			yield(store.Record{}, fmt.Errorf("log %s: %w", log, err))
 		}
 	}
+}
+
+// firstRecords returns where a loop over a log that begins now ends.
+func (s *Store) firstRecords(ctx context.Context, log string, from uint64) (next uint64, err error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return s.durable(log)
+}
+
+// someRecords returns records from slot from on, at least one, but none from
+// slot to on. Records before an error are returned with it.
+func (s *Store) someRecords(ctx context.Context, log string, from, to uint64) (records []store.Record, err error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	it, err := s.logIterator(log, from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, readError(it.Close())) }()
+	size := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		r, err := recordAt(it, log, from)
+		if err != nil {
+			return records, err
+		}
+		records = append(records, r)
+		from++
+		size += len(r.Data)
+		if from == to || len(records) == maxReadRecords || size >= maxReadBytes {
+			return records, nil
+		}
+	}
+	if err := it.Error(); err != nil {
+		return records, readError(err)
+	}
+	return records, damaged(fmt.Sprintf("slot %d is missing", from))
+}
+
+// recordAt returns the record that it stands at, which is to be in slot.
+func recordAt(it *pebble.Iterator, log string, slot uint64) (store.Record, error) {
+	have, err := slotOf(it.Key(), log)
+	if err != nil {
+		return store.Record{}, err
+	}
+	if have != slot {
+		return store.Record{}, damaged(fmt.Sprintf("slot %d is missing", slot))
+	}
+	v, err := it.ValueAndErr()
+	if err != nil {
+		return store.Record{}, readError(err)
+	}
+	data, err := decodeRecord(it.Key(), v)
+	if err != nil {
+		return store.Record{}, fmt.Errorf("slot %d: %w", slot, err)
+	}
+	return store.Record{Slot: slot, Data: append(make([]byte, 0, len(data)), data...)}, nil
 }
 
 // Logs implements store.Logs.
 func (s *Store) Logs(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		done, err := s.enter(ctx, false)
+		leave, err := s.enter(ctx)
 		if err != nil {
 			yield("", err)
 			return
 		}
-		defer done()
+		defer leave()
 		lower := key(keyLog, prefix)
 		it, err := s.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: end(lower)})
 		if err != nil {
@@ -249,12 +218,17 @@ func (s *Store) Logs(ctx context.Context, prefix string) iter.Seq2[string, error
 		defer it.Close()
 		for ok := it.First(); ok; {
 			name, _, found := bytes.Cut(it.Key()[1:], []byte{0})
-			if !found {
-				yield("", store.ErrCorrupt)
+			err := s.going(ctx)
+			if err == nil && !found {
+				err = damaged("the key of a record")
+			}
+			if err != nil {
+				yield("", err)
 				return
 			}
 			log := string(name)
-			if !yield(log, nil) {
+			// A log whose first record isn't durable isn't there yet.
+			if next, known := s.slots.durable(log); (!known || next > 0) && !yield(log, nil) {
 				return
 			}
 			ok = it.SeekGE(end(logPrefix(log)))
@@ -263,37 +237,4 @@ func (s *Store) Logs(ctx context.Context, prefix string) iter.Seq2[string, error
 			yield("", readError(err))
 		}
 	}
-}
-
-// lastSlots remembers the last slot of logs that were written lately.
-type lastSlots struct {
-	mu    sync.Mutex
-	slots map[string]uint64
-}
-
-// maxLasts bounds what is remembered; the worst that forgetting costs is a read.
-const maxLasts = 1 << 16
-
-func newLastSlots() *lastSlots { return &lastSlots{slots: make(map[string]uint64)} }
-
-func (l *lastSlots) get(log string) (uint64, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	slot, ok := l.slots[log]
-	return slot, ok
-}
-
-func (l *lastSlots) set(log string, slot uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.slots) >= maxLasts {
-		clear(l.slots)
-	}
-	l.slots[log] = slot
-}
-
-func (l *lastSlots) forget(log string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.slots, log)
 }

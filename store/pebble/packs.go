@@ -1,13 +1,12 @@
 package pebble
 
 import (
-	"cmp"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -16,410 +15,339 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/klauspost/compress/s2"
-
-	"aorta/store"
 )
 
-// A pack is a file of frames. A frame is some chunks, one after another,
-// compressed together:
+// A pack is a file of frames, named by its number, that is only ever appended
+// to. It begins with
 //
-//	"AFR1"  compressed length  length  CRC-32C of the compressed bytes  compressed bytes (S2)
+//	0   "AORTAPK1"
+//	8   its number, in 4 bytes, big-endian
+//	12  CRC-32C of bytes 0 to 12
 //
-// all numbers in 4 bytes, big-endian. Packs have numbers for names, and are
-// only ever appended to; each opening of the store begins a new one. The index
-// in the database says of each chunk in which frame it is, and where in it.
-// Since a frame is written before its index, and both are checked on reading,
-// a crash can lose chunks that weren't synced but never return wrong ones.
+// The database holds a mark of each pack: how many of its bytes were synced,
+// and whether it is sealed, which is when nothing will be written to it any
+// more. After a crash, a pack that isn't sealed is read from its mark on, and
+// sealed where the first frame isn't whole. What the index says of bytes
+// beyond the seal is of chunks that the crash took, and counts for nothing.
+// That is why writing always goes on in a new pack after opening: the numbers
+// beyond a seal never get a new meaning.
 const (
-	frameMagic  = "AFR1"
-	frameHeader = 16
-	// frameBytes is about how much goes into a frame: large enough to
-	// compress well, small enough that reading one chunk costs little.
-	frameBytes = 128 << 10
-	// maxFrame bounds what a damaged header can ask for, in bytes.
-	maxFrame = frameBytes + store.MaxChunk
+	packMagic  = "AORTAPK1"
+	packHeader = 16
+	packSuffix = ".pack"
 )
 
-// location says where a chunk is.
-type location struct {
-	pack   uint32
-	offset uint64 // of the frame in the pack
-	start  uint32 // in the uncompressed frame
-	length uint32
+func encodePackHeader(number uint32) []byte {
+	out := binary.BigEndian.AppendUint32([]byte(packMagic), number)
+	return binary.BigEndian.AppendUint32(out, crc32.Checksum(out, castagnoli))
 }
 
-func (l location) encode() []byte {
-	out := binary.BigEndian.AppendUint32(nil, l.pack)
-	out = binary.BigEndian.AppendUint64(out, l.offset)
-	out = binary.BigEndian.AppendUint32(out, l.start)
-	return binary.BigEndian.AppendUint32(out, l.length)
-}
-
-func decodeLocation(v []byte) (location, error) {
-	if len(v) != 20 {
-		return location{}, store.ErrCorrupt
+func checkPackHeader(data []byte, number uint32) error {
+	if len(data) < packHeader || string(data[:packHeader]) != string(encodePackHeader(number)) {
+		return damaged("a pack doesn't begin as one")
 	}
-	l := location{binary.BigEndian.Uint32(v), binary.BigEndian.Uint64(v[4:]), binary.BigEndian.Uint32(v[12:]), binary.BigEndian.Uint32(v[16:])}
-	if l.length > store.MaxChunk || l.start > maxFrame {
-		return location{}, store.ErrCorrupt
-	}
-	return l, nil
+	return nil
 }
 
+// A mark is what the database says of a pack.
+type mark struct {
+	number uint32
+	length int64 // bytes that are whole and synced
+	sealed bool
+}
+
+func (m mark) key() []byte { return binary.BigEndian.AppendUint32([]byte{keyPack}, m.number) }
+
+func (m mark) encode() []byte {
+	sealed := byte(0)
+	if m.sealed {
+		sealed = 1
+	}
+	return append(binary.BigEndian.AppendUint64(nil, uint64(m.length)), sealed)
+}
+
+func decodeMark(k, v []byte) (mark, error) {
+	if len(k) != 5 || len(v) != 9 || v[8] > 1 {
+		return mark{}, damaged("the mark of a pack")
+	}
+	return mark{binary.BigEndian.Uint32(k[1:]), int64(binary.BigEndian.Uint64(v)), v[8] == 1}, nil
+}
+
+// packs are the packs of a store.
 type packs struct {
-	s       *Store
-	dir     string
-	maxSize int64
+	fs    vfs.FS
+	dir   string
+	limit int64
+	files packFiles
+
+	syncing sync.Mutex // one sync at a time
 
 	mu      sync.Mutex
-	writing vfs.File // nil until the first write
-	number  uint32   // of the pack being written, or the last there is
-	size    int64
-	dirty   []vfs.File // written since the last sync, the one being written last
-	open    map[uint32]vfs.File
+	lengths map[uint32]int64 // of the packs there are, as far as they are whole
+	dirty   []*writing       // written since the last sync, in order; the last may be the current one
+	current *writing         // nil until something is written
+	next    uint32           // the number of the next pack
 }
 
-func openPacks(s *Store, dir string, maxSize int64) (*packs, error) {
-	p := &packs{s: s, dir: dir, maxSize: maxSize, open: make(map[uint32]vfs.File)}
-	names, err := s.fs.List(dir)
+// writing is a pack that is open for writing.
+type writing struct {
+	number uint32
+	file   vfs.File
+	length int64
+	full   bool // nothing more will be written
+}
+
+func packPath(fs vfs.FS, dir string, number uint32) string {
+	return fs.PathJoin(dir, fmt.Sprintf("%08d%s", number, packSuffix))
+}
+
+// openPacks finds the packs in dir, and seals those that a crash left open.
+func openPacks(s *Store, dir string) (*packs, error) {
+	p := &packs{fs: s.disk, dir: dir, limit: s.opts.PackBytes, lengths: make(map[uint32]int64), next: 1}
+	p.files.init(s.disk, dir)
+	marks, err := s.marks()
+	if err != nil {
+		return nil, err
+	}
+	names, err := s.disk.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list packs: %w", plain(err))
 	}
-	for _, n := range names {
-		if number, err := strconv.ParseUint(strings.TrimSuffix(n, ".pack"), 10, 32); err == nil {
-			p.number = max(p.number, uint32(number))
+	var sealed []mark
+	for _, name := range names {
+		digits, ok := strings.CutSuffix(name, packSuffix)
+		n, err := strconv.ParseUint(digits, 10, 32)
+		if !ok || err != nil || n == 0 {
+			continue
+		}
+		m := marks[uint32(n)]
+		m.number = uint32(n)
+		if !m.sealed {
+			if m, err = p.seal(m); err != nil {
+				return nil, fmt.Errorf("check pack %d: %w", n, plain(err))
+			}
+			sealed = append(sealed, m)
+		}
+		p.lengths[m.number] = m.length
+	}
+	for number := range marks {
+		if _, ok := p.lengths[number]; !ok {
+			s.logger.Error("a pack is missing; what is in it is lost", "pack", number)
+		}
+		p.next = max(p.next, number+1)
+	}
+	for number := range p.lengths {
+		p.next = max(p.next, number+1)
+	}
+	if len(sealed) == 0 {
+		return p, nil
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, m := range sealed {
+		if err := b.Set(m.key(), m.encode(), nil); err != nil {
+			return nil, err
 		}
 	}
-	return p, nil
+	return p, s.write("seal packs", func() error { return b.Commit(pebble.Sync) })
 }
 
-func (p *packs) path(number uint32) string {
-	return p.s.fs.PathJoin(p.dir, fmt.Sprintf("%08d.pack", number))
-}
-
-// PutChunks implements store.Chunks.
-func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
-	done, err := s.enter(ctx, true)
+func (s *Store) marks() (map[uint32]mark, error) {
+	prefix := []byte{keyPack}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: end(prefix)})
 	if err != nil {
-		return err
+		return nil, readError(err)
 	}
-	defer done()
-	frames, err := build(chunks)
-	if err != nil {
-		return err
-	}
-	var blob []byte
-	for i := range frames {
-		frames[i].at = int64(len(blob))
-		blob = append(blob, frames[i].bytes...)
-	}
-	return s.write("put chunks", func() error {
-		number, base, err := s.packs.append(blob)
+	out := make(map[uint32]mark)
+	for ok := it.First(); ok; ok = it.Next() {
+		m, err := decodeMark(it.Key(), it.Value())
 		if err != nil {
-			return err
+			return nil, errors.Join(err, it.Close())
 		}
-		b := s.db.NewBatchWithSize(len(chunks) * 64)
-		defer b.Close()
-		for _, f := range frames {
-			for _, c := range f.chunks {
-				c.location.pack, c.location.offset = number, uint64(base+f.at)
-				if err := b.Set(hashKey(keyChunk, c.hash), c.location.encode(), nil); err != nil {
-					return err
-				}
-			}
-		}
-		return b.Commit(pebble.NoSync)
-	})
-}
-
-type placed struct {
-	hash     store.Hash
-	location location
-}
-
-type frame struct {
-	chunks []placed
-	bytes  []byte
-	at     int64
-}
-
-// build makes frames of chunks, compressing on as many processors as are
-// worth it.
-func build(chunks []store.Chunk) ([]frame, error) {
-	var frames []frame
-	var raws [][]byte
-	for _, c := range chunks {
-		if len(c.Data) > store.MaxChunk {
-			return nil, fmt.Errorf("put chunks: a chunk of %d bytes is over the limit of %d", len(c.Data), store.MaxChunk)
-		}
-		last := len(frames) - 1
-		if last < 0 || len(raws[last])+len(c.Data) > frameBytes {
-			frames, raws = append(frames, frame{}), append(raws, make([]byte, 0, frameBytes))
-			last++
-		}
-		frames[last].chunks = append(frames[last].chunks, placed{c.Hash, location{start: uint32(len(raws[last])), length: uint32(len(c.Data))}})
-		raws[last] = append(raws[last], c.Data...)
+		out[m.number] = m
 	}
-	var wg sync.WaitGroup
-	const workers = 2
-	for w := range min(workers, len(frames)) {
-		work := func() {
-			for i := w; i < len(frames); i += workers {
-				frames[i].bytes = encodeFrame(raws[i])
-			}
-		}
-		if w == 0 && len(frames) > 1 {
-			wg.Go(work)
-		} else {
-			work()
-		}
-	}
-	wg.Wait()
-	return frames, nil
+	return out, readError(errors.Join(it.Error(), it.Close()))
 }
 
-func encodeFrame(raw []byte) []byte {
-	out := make([]byte, frameHeader, frameHeader+s2.MaxEncodedLen(len(raw)))
-	body := s2.Encode(out[frameHeader:cap(out)], raw)
-	copy(out, frameMagic)
-	binary.BigEndian.PutUint32(out[4:], uint32(len(body)))
-	binary.BigEndian.PutUint32(out[8:], uint32(len(raw)))
-	binary.BigEndian.PutUint32(out[12:], crc32.Checksum(body, castagnoli))
-	return out[:frameHeader+len(body)]
-}
-
-// frameLength reads a frame's header and returns how many bytes follow it.
-func frameLength(header []byte) (int, error) {
-	if len(header) < frameHeader || string(header[:4]) != frameMagic {
-		return 0, store.ErrCorrupt
-	}
-	n := binary.BigEndian.Uint32(header[4:])
-	if int64(n) > int64(s2.MaxEncodedLen(maxFrame)) || binary.BigEndian.Uint32(header[8:]) > maxFrame {
-		return 0, store.ErrCorrupt
-	}
-	return int(n), nil
-}
-
-// decodeFrame returns the chunks in a whole frame.
-func decodeFrame(data []byte) ([]byte, error) {
-	n, err := frameLength(data)
+// seal finds out how much of a pack is whole, from its mark on.
+func (p *packs) seal(m mark) (mark, error) {
+	f, err := p.fs.Open(packPath(p.fs, p.dir, m.number), vfs.SequentialReadsOption)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
-	body := data[frameHeader:]
-	if len(body) != n || crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(data[12:]) {
-		return nil, store.ErrCorrupt
-	}
-	length := binary.BigEndian.Uint32(data[8:])
-	if have, err := s2.DecodedLen(body); err != nil || have != int(length) {
-		return nil, store.ErrCorrupt
-	}
-	raw, err := s2.Decode(nil, body)
+	defer f.Close()
+	m.sealed = true
+	m.length, err = wholeLength(f, m)
 	if err != nil {
-		return nil, store.ErrCorrupt
+		return m, err
 	}
-	return raw, nil
+	// What was read may be in the system's memory only.
+	return m, f.Sync()
 }
 
-// append writes data to the current pack and returns where it begins.
-func (p *packs) append(data []byte) (number uint32, at int64, err error) {
+func wholeLength(f io.ReaderAt, m mark) (int64, error) {
+	at := m.length
+	buf := make([]byte, packHeader, maxEncoded(maxFrame))
+	if at == 0 {
+		n, err := readAt(f, buf, 0)
+		if err != nil {
+			return 0, err
+		}
+		if checkPackHeader(buf[:n], m.number) != nil {
+			return 0, nil
+		}
+		at = packHeader
+	}
+	for {
+		n, err := readAt(f, buf[:frameHeader], at)
+		if err != nil {
+			return 0, err
+		}
+		length, err := frameLength(buf[:n])
+		if err != nil {
+			return at, nil
+		}
+		if n, err = readAt(f, buf[:length], at); err != nil {
+			return 0, err
+		}
+		if _, err = checkFrame(buf[:n]); err != nil {
+			return at, nil
+		}
+		at += int64(length)
+	}
+}
+
+// readAt reads as much of buf as the file has.
+func readAt(f io.ReaderAt, buf []byte, at int64) (int, error) {
+	n, err := f.ReadAt(buf, at)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return n, err
+}
+
+// append writes frames, one after another, to the current pack. It returns
+// the pack's number and where in it they begin.
+func (p *packs) append(frames ...[]byte) (number uint32, at int64, err error) {
+	var size int64
+	for _, f := range frames {
+		size += int64(len(f))
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.writing == nil || p.size > 0 && p.size+int64(len(data)) > p.maxSize {
-		f, err := p.s.fs.Create(p.path(p.number+1), vfs.WriteCategoryUnspecified)
-		if err != nil {
+	if p.current != nil && p.current.length+size > p.limit {
+		p.current.full = true
+		p.touch(p.current) // the next sync seals and closes it
+		p.current = nil
+	}
+	if p.current == nil {
+		if err := p.begin(); err != nil {
 			return 0, 0, err
 		}
-		if err := p.s.syncDir(p.dir); err != nil {
-			return 0, 0, errors.Join(err, f.Close())
+	}
+	w := p.current
+	at = w.length
+	p.touch(w)
+	for _, f := range frames {
+		if _, err := w.file.Write(f); err != nil {
+			return 0, 0, err
 		}
-		if p.writing != nil && !slices.Contains(p.dirty, p.writing) {
-			if err := p.writing.Close(); err != nil {
-				return 0, 0, errors.Join(err, f.Close())
-			}
-		}
-		p.writing, p.size = f, 0
-		p.number++
+		w.length += int64(len(f))
 	}
-	at = p.size
-	n, err := p.writing.Write(data)
-	p.size += int64(n)
-	if err == nil && n < len(data) {
-		err = io.ErrShortWrite
-	}
-	if err != nil {
-		return 0, 0, err
-	}
-	if !slices.Contains(p.dirty, p.writing) {
-		p.dirty = append(p.dirty, p.writing)
-	}
-	return p.number, at, nil
+	p.lengths[w.number] = w.length
+	return w.number, at, nil
 }
 
-func (p *packs) sync() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.dirty) > 0 {
-		f := p.dirty[0]
-		if err := f.Sync(); err != nil {
-			return err
-		}
-		if f != p.writing {
-			if err := f.Close(); err != nil {
-				return err
-			}
-		}
-		p.dirty = p.dirty[1:]
+// touch makes the next sync look at w, under mu.
+func (p *packs) touch(w *writing) {
+	if !slices.Contains(p.dirty, w) {
+		p.dirty = append(p.dirty, w)
 	}
-	return nil
 }
 
-func (p *packs) close() error {
-	err := error(nil)
-	if p.s.failed.Load() == nil {
-		err = p.sync()
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, f := range p.dirty {
-		if f != p.writing {
-			_ = f.Close()
-		}
-	}
-	if p.writing != nil {
-		err = errors.Join(err, p.writing.Close())
-	}
-	for _, f := range p.open {
-		err = errors.Join(err, f.Close())
-	}
-	return err
-}
-
-func (p *packs) reading(number uint32) (vfs.File, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if f, ok := p.open[number]; ok {
-		return f, nil
-	}
-	f, err := p.s.fs.Open(p.path(number), vfs.RandomReadsOption)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, store.ErrNotFound
-	}
-	if err != nil {
-		return nil, plain(err)
-	}
-	p.open[number] = f
-	return f, nil
-}
-
-// wanted is a chunk to read.
-type wanted struct {
-	i int // its index in the request
-	location
-}
-
-// Chunks implements store.Chunks.
-func (s *Store) Chunks(ctx context.Context, hashes []store.Hash, f func(i int, data []byte) error) error {
-	done, err := s.enter(ctx, false)
+// begin begins a new pack, under mu. Its name is durable before anything in
+// the database speaks of it.
+func (p *packs) begin() error {
+	number := p.next
+	f, err := p.fs.Create(packPath(p.fs, p.dir, number), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	defer done()
-	list := make([]wanted, 0, len(hashes))
-	for i, h := range hashes {
-		l, err := s.locate(h)
-		if err != nil {
-			return fmt.Errorf("chunk %s: %w", h, err)
-		}
-		list = append(list, wanted{i, l})
+	_, err = f.Write(encodePackHeader(number))
+	if err == nil {
+		err = syncDir(p.fs, p.dir)
 	}
-	slices.SortFunc(list, func(a, b wanted) int {
-		return cmp.Or(cmp.Compare(a.pack, b.pack), cmp.Compare(a.offset, b.offset), cmp.Compare(a.start, b.start))
-	})
-	for len(list) > 0 {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := 1
-		for n < len(list) && list[n].pack == list[0].pack && list[n].offset == list[0].offset {
-			n++
-		}
-		raw, err := s.packs.read(list[0].pack, int64(list[0].offset))
-		if err != nil {
-			return fmt.Errorf("chunk %s: %w", hashes[list[0].i], err)
-		}
-		for _, w := range list[:n] {
-			if uint64(w.start)+uint64(w.length) > uint64(len(raw)) {
-				return fmt.Errorf("chunk %s: %w", hashes[w.i], store.ErrCorrupt)
-			}
-			data := raw[w.start : w.start+w.length : w.start+w.length]
-			if store.Sum(data) != hashes[w.i] {
-				return fmt.Errorf("chunk %s: %w", hashes[w.i], store.ErrCorrupt)
-			}
-			if err := f(w.i, data); err != nil {
-				return err
-			}
-		}
-		list = list[n:]
+	if err != nil {
+		return errors.Join(err, f.Close())
 	}
+	p.next++
+	p.current = &writing{number: number, file: f, length: packHeader}
 	return nil
 }
 
-// read returns the uncompressed frame at an offset of a pack.
-func (p *packs) read(number uint32, at int64) ([]byte, error) {
-	f, err := p.reading(number)
-	if err != nil {
-		return nil, err
-	}
-	// One read gets most frames whole.
-	buf := make([]byte, frameHeader+frameBytes/2)
-	n, err := f.ReadAt(buf, at)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, plain(err)
-	}
-	buf = buf[:n]
-	length, err := frameLength(buf)
-	if err != nil {
-		return nil, err
-	}
-	if want := frameHeader + length; want <= n {
-		buf = buf[:want]
-	} else {
-		buf = append(buf, make([]byte, want-n)...)
-		if m, err := f.ReadAt(buf[n:], at+int64(n)); m < want-n {
-			if err != nil && !errors.Is(err, io.EOF) {
-				return nil, plain(err)
+// sync makes what was appended before it durable, and returns the marks that
+// say so.
+func (p *packs) sync() ([]mark, error) {
+	p.syncing.Lock()
+	defer p.syncing.Unlock()
+	dirty, marks := p.take()
+	for i, w := range dirty {
+		if err := w.file.Sync(); err != nil {
+			return nil, err
+		}
+		if marks[i].sealed {
+			if err := w.file.Close(); err != nil {
+				return nil, err
 			}
-			return nil, store.ErrCorrupt
+			w.file = nil
 		}
 	}
-	return decodeFrame(buf)
+	return marks, nil
 }
 
-func (s *Store) locate(h store.Hash) (location, error) {
-	v, c, err := s.db.Get(hashKey(keyChunk, h))
-	if err != nil {
-		return location{}, readError(err)
+func (p *packs) take() ([]*writing, []mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	dirty := p.dirty
+	p.dirty = nil
+	marks := make([]mark, len(dirty))
+	for i, w := range dirty {
+		marks[i] = mark{w.number, w.length, w.full}
 	}
-	defer c.Close()
-	return decodeLocation(v)
+	return dirty, marks
 }
 
-// HasChunks implements store.Chunks.
-func (s *Store) HasChunks(ctx context.Context, hashes []store.Hash) ([]bool, error) {
-	done, err := s.enter(ctx, false)
-	if err != nil {
-		return nil, err
+// close closes the files. What isn't synced by then may be lost.
+func (p *packs) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := slices.Clone(p.dirty)
+	if p.current != nil && !slices.Contains(open, p.current) {
+		open = append(open, p.current)
 	}
-	defer done()
-	out := make([]bool, len(hashes))
-	for i, h := range hashes {
-		_, err := s.locate(h)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, fmt.Errorf("chunk %s: %w", h, err)
+	var errs []error
+	for _, w := range open {
+		if w.file != nil {
+			errs = append(errs, w.file.Close())
 		}
-		out[i] = err == nil
 	}
-	return out, nil
+	p.dirty, p.current = nil, nil
+	return errors.Join(append(errs, p.files.close())...)
 }
+
+// holds reports whether the bytes before to are whole in a pack.
+func (p *packs) holds(number uint32, to int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return to <= p.lengths[number]
+}
+
+// sizes returns the lengths of all packs.
+func (p *packs) sizes() map[uint32]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.lengths)
+}
+
+// errPackGone says that a pack was removed after somebody learnt of it.
+var errPackGone = fmt.Errorf("pack: %w", os.ErrNotExist)

@@ -5,38 +5,35 @@
 //	FORMAT   the version of everything below, as text
 //	LOCK     locked while the directory is open
 //	db/      the Pebble database
-//	packs/   chunks, see packs.go
+//	packs/   chunks and large values, see packs.go
 //
-// One goroutine, the committer, writes logs: it takes what all callers want
-// to append, and commits and syncs it at once. Everything else is written by
-// whoever calls. Store is safe for concurrent use.
+// One goroutine, the committer (commit.go), writes logs: it takes what all
+// callers want to append and commits and syncs it at once. Everything else is
+// written by whoever calls. The first write that fails stops the store: from
+// then on the disk is left as it is, as if the machine had crashed at that
+// moment (disk.go), and what is in memory can still be read.
+//
+// Locks, in the order in which they may be held together: moving.one,
+// Store.reuse, moving.mu, packs.syncing, packs.mu, packs.files.mu. Store.swaps,
+// Store.leases and slots.mu are held with none of them.
 package pebble
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"aorta/store"
 )
-
-// format is the version of the data directory. It only ever grows.
-const format = 1
-
-const formatPrefix = "aorta data format "
 
 // Options configure a store. The zero value is the default.
 type Options struct {
@@ -44,32 +41,66 @@ type Options struct {
 	FS vfs.FS
 	// CacheBytes is how much of the database is kept in memory (64 MiB).
 	CacheBytes int64
-	// PackBytes is the size at which a new pack is begun (256 MiB).
+	// MemTableBytes is how much is gathered in memory before it is sorted
+	// into a file (16 MiB); up to four times as much may wait for that.
+	MemTableBytes int64
+	// PackBytes is the size at which a new pack is begun (256 MiB, at most
+	// 2 GiB).
 	PackBytes int64
+	// Workers is how many processors compress and check chunks of one call
+	// (as many as there are, at most 4).
+	Workers int
 	// Logger gets the database's own messages at debug level, and what goes
 	// wrong at error level; nil for none.
 	Logger *slog.Logger
 }
 
-// Store implements store.Store.
+func (o Options) withDefaults() Options {
+	if o.CacheBytes <= 0 {
+		o.CacheBytes = 64 << 20
+	}
+	if o.MemTableBytes <= 0 {
+		o.MemTableBytes = 16 << 20
+	}
+	if o.PackBytes <= 0 {
+		o.PackBytes = 256 << 20
+	}
+	o.PackBytes = min(o.PackBytes, 2<<30)
+	if o.Workers <= 0 {
+		o.Workers = min(runtime.GOMAXPROCS(0), 4)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// Store implements store.Store. It is safe for concurrent use. Functions and
+// loops that it calls back may call it, except for Close and Compact.
 type Store struct {
-	fs     vfs.FS
-	dir    string
-	db     *pebble.DB
-	cache  *pebble.Cache
-	lock   *pebble.Lock
-	packs  *packs
+	opts   Options
 	logger *slog.Logger
+	disk   *disk
+	lock   io.Closer
+	cache  *pebble.Cache
+	db     *pebble.DB
 
-	appends   chan *appendRequest
-	committer sync.WaitGroup
-	lasts     *lastSlots
+	packs    *packs
+	suspects suspects
+	workers  *workers
+	moving   moving
 
-	swaps sync.Mutex // serializes reads and writes of conditional writes
+	commits committer
+	slots   *slots
 
-	failed  atomic.Pointer[error]
-	closing sync.RWMutex // held for reading by calls, for writing by Close
-	closed  bool
+	swaps  sync.Mutex // makes reading and writing a link one step
+	leases sync.Mutex // and a lease
+	// reuse is held for reading from looking whether something is in a pack
+	// until the index says so, and for writing by Compact, to come between.
+	reuse sync.RWMutex
+
+	failure atomic.Pointer[error]
+	gate    gate
 }
 
 var _ store.Store = (*Store)(nil)
@@ -78,290 +109,205 @@ var _ store.Store = (*Store)(nil)
 // store.ErrLocked if it is open already, store.ErrNewerFormat if a newer
 // version wrote it. A directory that can't be opened is left as it was.
 func Open(dir string, opts Options) (*Store, error) {
-	if opts.FS == nil {
-		opts.FS = vfs.Default
+	opts = opts.withDefaults()
+	s := &Store{opts: opts, logger: opts.Logger, workers: newWorkers(opts.Workers), commits: newCommitter(), slots: newSlots()}
+	s.disk = newDisk(opts.FS, func(err error) { _ = s.fail(err) })
+	if err := s.open(dir); err != nil {
+		// A disk that failed is the cause of whatever went wrong after it.
+		if failed := s.failed(); failed != nil {
+			err = failed
+		}
+		return nil, errors.Join(err, s.shut())
 	}
-	if opts.CacheBytes == 0 {
-		opts.CacheBytes = 64 << 20
-	}
-	if opts.PackBytes == 0 {
-		opts.PackBytes = 256 << 20
-	}
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Store{fs: opts.FS, dir: dir, logger: opts.Logger, appends: make(chan *appendRequest, 1024), lasts: newLastSlots()}
-	if err := s.prepare(); err != nil {
-		return nil, err
-	}
-	s.cache = pebble.NewCache(opts.CacheBytes)
-	if err := s.openDB(); err != nil {
-		s.cache.Unref()
-		return nil, errors.Join(err, s.lock.Close())
-	}
-	var err error
-	if s.packs, err = openPacks(s, opts.FS.PathJoin(dir, "packs"), opts.PackBytes); err != nil {
-		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
-	}
-	s.committer.Go(s.commitLoop)
+	s.commits.running.Go(s.commitLoop)
 	return s, nil
 }
 
-// prepare checks the format, makes what is missing and takes the lock.
-func (s *Store) prepare() error {
-	if err := s.checkFormat(); err != nil {
+func (s *Store) open(dir string) (err error) {
+	if s.lock, err = prepare(s.disk, dir); err != nil {
 		return err
 	}
-	for _, d := range []string{s.dir, s.fs.PathJoin(s.dir, "db"), s.fs.PathJoin(s.dir, "packs")} {
-		if err := s.fs.MkdirAll(d, 0o700); err != nil {
-			return fmt.Errorf("make data directory: %w", plain(err))
-		}
-	}
-	lock, err := pebble.LockDirectory(s.dir, s.fs)
-	if err != nil {
-		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held") {
-			return store.ErrLocked
-		}
-		return fmt.Errorf("lock data directory: %w", plain(err))
-	}
-	s.lock = lock
-	if err := s.writeFormat(); err != nil {
-		return errors.Join(err, lock.Close())
-	}
-	return nil
-}
-
-func (s *Store) formatPath() string { return s.fs.PathJoin(s.dir, "FORMAT") }
-
-func (s *Store) checkFormat() error {
-	f, err := s.fs.Open(s.formatPath())
-	if errors.Is(err, os.ErrNotExist) {
-		return s.checkEmpty()
-	}
-	if err != nil {
-		return fmt.Errorf("read data format: %w", plain(err))
-	}
-	defer f.Close()
-	buf := make([]byte, 64)
-	n, _ := f.ReadAt(buf, 0)
-	text, ok := strings.CutPrefix(strings.TrimSpace(string(buf[:n])), formatPrefix)
-	version, err := strconv.Atoi(text)
-	switch {
-	case !ok || err != nil || version < 1:
-		return fmt.Errorf("%s doesn't say a data format; this is no data directory of aorta, or it is damaged", filepath.Base(s.formatPath()))
-	case version > format:
-		return fmt.Errorf("%w: %d, this version reads up to %d", store.ErrNewerFormat, version, format)
-	}
-	return nil
-}
-
-// checkEmpty refuses a directory with other things in it.
-func (s *Store) checkEmpty() error {
-	names, err := s.fs.List(s.dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read data directory: %w", plain(err))
-	}
-	for _, n := range names {
-		switch n {
-		case "db", "packs", "LOCK", "FORMAT.tmp", "code": // an opening that was cut short
-		default:
-			return fmt.Errorf("the directory has other files in it (%s); choose an empty one", n)
-		}
-	}
-	return nil
-}
-
-func (s *Store) writeFormat() error {
-	if _, err := s.fs.Stat(s.formatPath()); err == nil {
-		return nil
-	}
-	tmp := s.formatPath() + ".tmp"
-	f, err := s.fs.Create(tmp, vfs.WriteCategoryUnspecified)
-	if err != nil {
-		return fmt.Errorf("write data format: %w", plain(err))
-	}
-	_, err = f.Write([]byte(formatPrefix + strconv.Itoa(format) + "\n"))
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = s.fs.Rename(tmp, s.formatPath())
-	}
-	if err == nil {
-		err = s.syncDir(s.dir)
-	}
-	if err != nil {
-		return fmt.Errorf("write data format: %w", plain(err))
-	}
-	return nil
-}
-
-func (s *Store) syncDir(dir string) error {
-	d, err := s.fs.OpenDir(dir)
-	if err != nil {
+	if err := s.openDB(s.disk.PathJoin(dir, "db")); err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func (s *Store) openDB() error {
-	opts := &pebble.Options{
-		FS:                          s.fs,
-		Cache:                       s.cache,
-		MemTableSize:                16 << 20,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		MaxOpenFiles:                1000,
-		Logger:                      logger{s},
-		FormatMajorVersion:          pebble.FormatNewest,
-	}
-	opts.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	for i := range opts.Levels {
-		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-	}
-	err := s.guard(func() (err error) {
-		s.db, err = pebble.Open(s.fs.PathJoin(s.dir, "db"), opts)
+	if s.packs, err = openPacks(s, s.disk.PathJoin(dir, "packs")); err != nil {
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("open database: %w", plain(err))
 	}
-	return nil
+	return s.failed()
 }
 
-// Close implements store.Store.
+// shut releases everything that open got hold of, in reverse.
+func (s *Store) shut() error {
+	s.disk.release()
+	var errs []error
+	if s.packs != nil {
+		errs = append(errs, s.packs.close())
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.cache != nil {
+		s.cache.Unref()
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return plain(errors.Join(errs...))
+}
+
+// Close implements store.Store. It waits for the calls that are being
+// answered, and for loops over the store until they come to their next step.
 func (s *Store) Close() error {
-	s.closing.Lock()
-	defer s.closing.Unlock()
-	if s.closed {
+	if !s.gate.close() {
 		return nil
 	}
-	s.closed = true
-	close(s.appends)
-	s.committer.Wait()
-	err := s.packs.close()
-	if s.failed.Load() == nil {
-		err = errors.Join(err, s.guard(func() error { return s.db.LogData(nil, pebble.Sync) }))
+	s.commits.stop()
+	failed := s.failed()
+	if failed == nil {
+		failed = s.sync()
 	}
-	err = errors.Join(err, s.guard(s.db.Close))
-	s.cache.Unref()
-	err = errors.Join(err, s.lock.Close())
-	if f := s.failed.Load(); f != nil {
-		return nil // said already
+	err := s.shut()
+	if failed != nil {
+		return fmt.Errorf("close store: %w", failed)
 	}
 	if err != nil {
-		return fmt.Errorf("close store: %w", plain(err))
+		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
 }
 
-// enter begins a call; done ends it.
-func (s *Store) enter(ctx context.Context, write bool) (done func(), err error) {
+// Sync implements store.Store.
+func (s *Store) Sync(ctx context.Context) error {
+	leave, err := s.enterToWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.sync()
+}
+
+func (s *Store) sync() error {
+	return s.write("sync", func() error {
+		marks, err := s.packs.sync()
+		if err != nil {
+			return err
+		}
+		b := s.db.NewBatch()
+		defer b.Close()
+		for _, m := range marks {
+			if err := b.Set(m.key(), m.encode(), nil); err != nil {
+				return err
+			}
+		}
+		if b.Empty() {
+			return s.db.LogData(nil, pebble.Sync)
+		}
+		return b.Commit(pebble.Sync)
+	})
+}
+
+// enter begins a call that reads; leave ends it.
+func (s *Store) enter(ctx context.Context) (leave func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s.closing.RLock()
-	switch {
-	case s.closed:
-		err = store.ErrClosed
-	case write && s.failed.Load() != nil:
-		err = *s.failed.Load()
-	default:
-		return s.closing.RUnlock, nil
+	if !s.gate.enter() {
+		return nil, store.ErrClosed
 	}
-	s.closing.RUnlock()
-	return nil, err
+	return s.gate.leave, nil
 }
 
-// write runs f, after whose failure nothing is known of what is on disk.
+// enterToWrite begins a call that writes; leave ends it.
+func (s *Store) enterToWrite(ctx context.Context) (leave func(), err error) {
+	leave, err = s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.failed(); err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+// going says why a loop over the store has to end, if it has to.
+func (s *Store) going(ctx context.Context) error {
+	if s.gate.closing.Load() {
+		return store.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// write runs f, after whose failure nothing is known of what is on disk. The
+// disk says itself when it fails, maybe on another goroutine, so f's word
+// isn't enough.
 func (s *Store) write(what string, f func() error) error {
-	err := s.guard(f)
-	if err == nil {
-		if failed := s.failed.Load(); failed != nil {
-			return *failed
-		}
-		return nil
+	if err := f(); err != nil {
+		return s.fail(fmt.Errorf("%s: %w", what, err))
 	}
-	return s.fail(fmt.Errorf("%s: %w", what, plain(err)))
+	return s.failed()
 }
 
-// fail stops all writing from now on.
+func (s *Store) failed() error {
+	if err := s.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// fail stops all writing from now on, and says what first made it stop.
 func (s *Store) fail(err error) error {
-	wrapped := fmt.Errorf("%w: %w", store.ErrFailed, err)
+	err = plain(err)
 	if errors.Is(err, syscall.ENOSPC) {
-		wrapped = fmt.Errorf("%w: the disk is full; make room and start again: %w", store.ErrFailed, err)
+		err = fmt.Errorf("the disk is full; make room and start again: %w", err)
 	}
-	if s.failed.CompareAndSwap(nil, &wrapped) {
-		s.logger.Error("store stopped", "error", wrapped)
+	err = fmt.Errorf("%w: %w", store.ErrFailed, err)
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.disk.freeze()
+		s.logger.Error("store stopped", "error", err)
 	}
-	return *s.failed.Load()
+	return s.failed()
 }
 
-// guard runs f and returns what Pebble calls fatal as an error.
-func (s *Store) guard(f func() error) (err error) {
-	defer func() {
-		switch p := recover().(type) {
-		case nil:
-		case fatal:
-			err = s.fail(p.err)
-		default:
-			panic(p)
-		}
-	}()
-	return f()
+// A gate lets calls in until it is closed, and counts them. Unlike a
+// read-write lock it may be entered again by who is in already.
+type gate struct {
+	mu      sync.Mutex
+	inside  int
+	closing atomic.Bool
+	empty   chan struct{} // made by close, closed by the last one out
 }
 
-// fatal is what the database panics with where it would end the program.
-type fatal struct{ err error }
-
-// logger is what Pebble writes to.
-type logger struct{ s *Store }
-
-func (l logger) Infof(f string, args ...any)  { l.s.logger.Debug(fmt.Sprintf(f, args...)) }
-func (l logger) Errorf(f string, args ...any) { l.s.logger.Error(fmt.Sprintf(f, args...)) }
-
-// Fatalf is called where the database can't go on. It may not return: on a
-// goroutine that came through guard it unwinds to there; one of the
-// database's own ends.
-func (l logger) Fatalf(f string, args ...any) {
-	err := fmt.Errorf(f, args...)
-	for _, a := range args {
-		if e, ok := a.(error); ok {
-			err = e
-		}
+func (g *gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing.Load() {
+		return false
 	}
-	if guarded() {
-		panic(fatal{err})
-	}
-	_ = l.s.fail(err)
-	runtime.Goexit()
+	g.inside++
+	return true
 }
 
-// guarded reports whether the calling goroutine came through guard.
-func guarded() bool {
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for {
-		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "store/pebble.(*Store).guard") {
-			return true
-		}
-		if !more {
-			return false
-		}
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.inside--; g.inside == 0 && g.empty != nil {
+		close(g.empty)
 	}
 }
 
-// plain drops the stack traces that the database's errors carry when printed
-// in detail, and the names of the host's directories.
-func plain(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return fmt.Errorf("%s %s: %w", path.Op, filepath.Base(path.Path), path.Err)
+// close waits until nobody is inside any more. Only the first call reports
+// true; the others wait as well.
+func (g *gate) close() bool {
+	g.mu.Lock()
+	first := g.closing.CompareAndSwap(false, true)
+	if first {
+		g.empty = make(chan struct{})
+		if g.inside == 0 {
+			close(g.empty)
+		}
 	}
-	return err
+	g.mu.Unlock()
+	<-g.empty
+	return first
 }

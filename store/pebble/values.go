@@ -1,8 +1,8 @@
 package pebble
 
 import (
-	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -11,101 +11,226 @@ import (
 	"aorta/store"
 )
 
-// The first byte of a key says what it is.
-const (
-	keyValue = 'v' // + hash: a value
-	keyChunk = 'c' // + hash: where a chunk is, see packs.go
-	keyLink  = 'l' // + name: a link's target
-	keyLog   = 'g' // + name + 0 + slot (8 bytes): a record, see logs.go
-	keyLease = 'e' // + name: a lease, see leases.go
-)
+// maxInline is the largest value that is kept in the database, in bytes. A
+// larger one would be copied through its log, its tables and every compaction;
+// it goes into a pack.
+const maxInline = 64 << 10
 
-func key(kind byte, name string) []byte { return append([]byte{kind}, name...) }
-
-func hashKey(kind byte, h store.Hash) []byte { return append([]byte{kind}, h[:]...) }
+// maxValue is the largest value, in bytes. It must fit in memory several times.
+const maxValue = 1 << 30
 
 // PutValues implements store.Values.
 func (s *Store) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, error) {
-	done, err := s.enter(ctx, true)
+	leave, err := s.enterToWrite(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer leave()
+	for _, v := range values {
+		if len(v) > maxValue {
+			return nil, fmt.Errorf("put values: a value of %d bytes is over the limit of %d", len(v), maxValue)
+		}
+	}
+	s.reuse.RLock()
+	defer s.reuse.RUnlock()
 	hashes := make([]store.Hash, len(values))
 	b := s.db.NewBatch()
 	defer b.Close()
+	fresh := 0
 	for i, v := range values {
 		hashes[i] = store.Sum(v)
-		k := hashKey(keyValue, hashes[i])
-		if len(v) > large {
-			// Large values are worth a look whether they are there.
-			if _, c, err := s.db.Get(k); err == nil {
-				c.Close()
-				continue
-			}
+		there, err := s.hasValue(hashes[i], len(v))
+		if err != nil {
+			return nil, fmt.Errorf("put value %s: %w", hashes[i], err)
 		}
-		if err := b.Set(k, v, nil); err != nil {
-			return nil, fmt.Errorf("put values: %w", err)
+		if there {
+			continue
+		}
+		fresh++
+		if len(v) <= maxInline {
+			err = b.Set(hashKey(keyValue, hashes[i]), v, nil)
+		} else {
+			err = s.write("put large value", func() error { return s.putLarge(b, hashes[i], v) })
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
-	if b.Empty() {
+	if fresh == 0 {
 		return hashes, nil
+	}
+	if err := count(b, keyValue, fresh); err != nil {
+		return nil, err
 	}
 	return hashes, s.write("put values", func() error { return b.Commit(pebble.NoSync) })
 }
 
-// large is the size in bytes from which storing a value twice costs more than
-// looking for it.
-const large = 4 << 10
+func (s *Store) hasValue(h store.Hash, length int) (bool, error) {
+	if length <= maxInline {
+		return s.has(hashKey(keyValue, h))
+	}
+	_, err := s.locateLarge(h)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // Value implements store.Values.
 func (s *Store) Value(ctx context.Context, h store.Hash) ([]byte, error) {
-	done, err := s.enter(ctx, false)
+	leave, err := s.enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer leave()
 	v, err := s.get(hashKey(keyValue, h))
+	if errors.Is(err, store.ErrNotFound) {
+		v, err = s.large(h)
+	}
+	if err == nil && store.Sum(v) != h {
+		err = store.ErrCorrupt
+	}
 	if err != nil {
 		return nil, fmt.Errorf("value %s: %w", h, err)
-	}
-	if store.Sum(v) != h {
-		return nil, fmt.Errorf("value %s: %w", h, store.ErrCorrupt)
 	}
 	return v, nil
 }
 
-// get returns a copy of what is under k.
-func (s *Store) get(k []byte) ([]byte, error) {
-	v, c, err := s.db.Get(k)
+// A run is where a large value is: in frames one after another. The index
+// holds it under the value's hash, as four numbers of 4 bytes.
+type run struct {
+	pack   uint32
+	offset uint32
+	size   uint32 // of the frames, as they are in the pack
+	length uint32 // of the value
+}
+
+func (r run) encode() []byte {
+	var out []byte
+	for _, n := range [...]uint32{r.pack, r.offset, r.size, r.length} {
+		out = binary.BigEndian.AppendUint32(out, n)
+	}
+	return out
+}
+
+func decodeRun(v []byte) (run, error) {
+	if len(v) != 16 {
+		return run{}, damaged("the location of a value")
+	}
+	u := binary.BigEndian.Uint32
+	r := run{u(v), u(v[4:]), u(v[8:]), u(v[12:])}
+	if r.length > maxValue || int64(r.size) > 2*maxValue {
+		return run{}, damaged("the location of a value")
+	}
+	return r, nil
+}
+
+func (r run) frame() frameID { return frameID{r.pack, r.offset} }
+
+// locateLarge returns where a large value is: store.ErrNotFound if it isn't,
+// or if a crash took it, or store.ErrCorrupt if it was found damaged.
+func (s *Store) locateLarge(h store.Hash) (run, error) {
+	v, err := s.get(hashKey(keyLarge, h))
 	if err != nil {
-		return nil, readError(err)
+		return run{}, err
 	}
-	defer c.Close()
-	return bytes.Clone(v), nil
-}
-
-func readError(err error) error {
+	r, err := decodeRun(v)
 	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return store.ErrNotFound
-	case pebble.IsCorruptionError(err):
-		return fmt.Errorf("%w: %w", store.ErrCorrupt, plain(err))
+	case err != nil:
+		return run{}, err
+	case !s.packs.holds(r.pack, int64(r.offset)+int64(r.size)):
+		return run{}, store.ErrNotFound
+	case s.suspects.has(r.frame()):
+		return run{}, store.ErrCorrupt
 	}
-	return plain(err)
+	return r, nil
 }
 
-// Sync implements store.Store.
-func (s *Store) Sync(ctx context.Context) error {
-	done, err := s.enter(ctx, true)
+// putLarge writes a large value to a pack, and where it is to b.
+func (s *Store) putLarge(b *pebble.Batch, h store.Hash, v []byte) error {
+	frames := make([][]byte, (len(v)+valueFrame-1)/valueFrame)
+	err := s.workers.each(len(frames), func(i int) error {
+		frames[i] = appendFrame(nil, v[i*valueFrame:min((i+1)*valueFrame, len(v))])
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	defer done()
-	return s.write("sync", func() error {
-		if err := s.packs.sync(); err != nil {
-			return err
+	r := run{length: uint32(len(v))}
+	for _, f := range frames {
+		r.size += uint32(len(f))
+	}
+	number, at, err := s.packs.append(frames...)
+	if err != nil {
+		return err
+	}
+	r.pack, r.offset = number, uint32(at)
+	return b.Set(hashKey(keyLarge, h), r.encode(), nil)
+}
+
+// large reads a large value.
+func (s *Store) large(h store.Hash) ([]byte, error) {
+	r, err := s.locateLarge(h)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.readRun(r)
+	if errors.Is(err, errPackGone) {
+		// A compaction moved it just now.
+		if r, err = s.locateLarge(h); err == nil {
+			v, err = s.readRun(r)
 		}
-		return s.db.LogData(nil, pebble.Sync)
-	})
+	}
+	if err == nil && store.Sum(v) != h {
+		err = store.ErrCorrupt
+	}
+	if errors.Is(err, store.ErrCorrupt) {
+		s.suspects.add(r.frame())
+	}
+	return v, plain(err)
+}
+
+func (s *Store) readRun(r run) ([]byte, error) {
+	packed, err := s.packs.read(r.pack, int64(r.offset), int(r.size))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, r.length)
+	for len(packed) > 0 {
+		n, err := frameLength(packed)
+		if err == nil && n > len(packed) {
+			err = damaged("a frame is cut short")
+		}
+		if err != nil {
+			return nil, err
+		}
+		raw, err := decodeFrame(out[len(out):], packed[:n])
+		if err != nil {
+			return nil, err
+		}
+		if len(out)+len(raw) > int(r.length) {
+			return nil, damaged("a value is longer than the index says")
+		}
+		out = append(out, raw...) // onto itself, mostly
+		packed = packed[n:]
+	}
+	if len(out) != int(r.length) {
+		return nil, damaged("a value is shorter than the index says")
+	}
+	return out, nil
+}
+
+// read returns n bytes of a pack.
+func (p *packs) read(number uint32, at int64, n int) ([]byte, error) {
+	f, err := p.files.acquire(number)
+	if err != nil {
+		return nil, err
+	}
+	defer p.files.release(f)
+	buf := make([]byte, n)
+	got, err := readAt(f, buf, at)
+	if err == nil && got < n {
+		err = damaged("a pack is cut short")
+	}
+	return buf, err
 }

@@ -1,0 +1,212 @@
+package pebble
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"aorta/store"
+)
+
+// location says where a chunk is. The index holds it under the chunk's hash,
+// as five numbers of 4 bytes.
+type location struct {
+	pack   uint32
+	offset uint32 // of the frame in the pack
+	size   uint32 // of the frame, as it is in the pack
+	start  uint32 // of the chunk in what the frame holds
+	length uint32 // of the chunk
+}
+
+const locationSize = 20
+
+func (l location) encode(dst []byte) {
+	for i, n := range [...]uint32{l.pack, l.offset, l.size, l.start, l.length} {
+		binary.BigEndian.PutUint32(dst[4*i:], n)
+	}
+}
+
+func decodeLocation(v []byte) (location, error) {
+	if len(v) != locationSize {
+		return location{}, damaged("the location of a chunk")
+	}
+	var n [5]uint32
+	for i := range n {
+		n[i] = binary.BigEndian.Uint32(v[4*i:])
+	}
+	l := location{n[0], n[1], n[2], n[3], n[4]}
+	if l.size < frameHeader || int64(l.size) > int64(maxEncoded(maxFrame)) || l.length > store.MaxChunk || l.start > maxFrame {
+		return location{}, damaged("the location of a chunk")
+	}
+	return l, nil
+}
+
+// locate returns where a chunk is: store.ErrNotFound if it isn't, or if a
+// crash took it.
+func (s *Store) locate(h store.Hash) (location, error) {
+	var k [1 + len(h)]byte
+	k[0] = keyChunk
+	copy(k[1:], h[:])
+	v, c, err := s.db.Get(k[:])
+	if err != nil {
+		return location{}, readError(err)
+	}
+	l, err := decodeLocation(v)
+	if err := errors.Join(err, c.Close()); err != nil {
+		return location{}, err
+	}
+	if !s.packs.holds(l.pack, int64(l.offset)+int64(l.size)) {
+		return location{}, store.ErrNotFound
+	}
+	return l, nil
+}
+
+// stored reports whether a chunk is there and, as far as is known, whole.
+func (s *Store) stored(h store.Hash) (bool, error) {
+	l, err := s.locate(h)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && !s.suspects.has(l.frame()), err
+}
+
+// HasChunks implements store.Chunks.
+func (s *Store) HasChunks(ctx context.Context, hashes []store.Hash) ([]bool, error) {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	out := make([]bool, len(hashes))
+	for i, h := range hashes {
+		if out[i], err = s.stored(h); err != nil {
+			return nil, fmt.Errorf("chunk %s: %w", h, err)
+		}
+	}
+	return out, nil
+}
+
+// PutChunks implements store.Chunks.
+func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
+	leave, err := s.enterToWrite(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for _, c := range chunks {
+		if len(c.Data) > store.MaxChunk {
+			return fmt.Errorf("put chunks: a chunk of %d bytes is over the limit of %d", len(c.Data), store.MaxChunk)
+		}
+	}
+	s.reuse.RLock()
+	defer s.reuse.RUnlock()
+	s.keepAlive(chunks)
+	frames := divide(chunks)
+	defer func() {
+		for i := range frames {
+			if frames[i].scratch != nil {
+				s.workers.put(frames[i].scratch)
+			}
+		}
+	}()
+	if err := s.workers.each(len(frames), func(i int) error { return s.pack(&frames[i]) }); err != nil {
+		return fmt.Errorf("put chunks: %w", err)
+	}
+	return s.write("put chunks", func() error { return s.putFrames(frames) })
+}
+
+// A frameOfChunks is some chunks of one call that go into one frame.
+type frameOfChunks struct {
+	chunks  []store.Chunk // those that are there already have no Data after pack
+	fresh   int
+	scratch *scratch // holds the frame
+}
+
+// divide cuts chunks into frames, without those that come twice.
+func divide(chunks []store.Chunk) []frameOfChunks {
+	seen := make(map[store.Hash]struct{}, len(chunks))
+	unique := make([]store.Chunk, 0, len(chunks))
+	for _, c := range chunks {
+		if _, twice := seen[c.Hash]; !twice {
+			seen[c.Hash] = struct{}{}
+			unique = append(unique, c)
+		}
+	}
+	var frames []frameOfChunks
+	for first, i, size := 0, 0, 0; i < len(unique); i++ {
+		size += len(unique[i].Data)
+		if i+1 == len(unique) || size+len(unique[i+1].Data) > chunkFrame {
+			frames = append(frames, frameOfChunks{chunks: unique[first : i+1]})
+			first, size = i+1, 0
+		}
+	}
+	return frames
+}
+
+// pack makes a frame of those chunks of f that aren't stored yet.
+func (s *Store) pack(f *frameOfChunks) error {
+	sc := s.workers.get()
+	f.scratch = sc
+	sc.raw, sc.packed = sc.raw[:0], sc.packed[:0]
+	fresh := f.chunks[:0]
+	for _, c := range f.chunks {
+		there, err := s.stored(c.Hash)
+		if err != nil && !errors.Is(err, store.ErrCorrupt) {
+			return fmt.Errorf("chunk %s: %w", c.Hash, err)
+		}
+		if !there {
+			fresh = append(fresh, c)
+			sc.raw = append(sc.raw, c.Data...)
+		}
+	}
+	f.chunks = fresh
+	if len(fresh) > 0 {
+		sc.packed = appendFrame(sc.packed, sc.raw)
+	}
+	return nil
+}
+
+// putFrames writes frames to a pack, and then where they are to the index.
+func (s *Store) putFrames(frames []frameOfChunks) error {
+	var packed [][]byte
+	fresh := 0
+	for _, f := range frames {
+		if len(f.chunks) > 0 {
+			packed = append(packed, f.scratch.packed)
+			fresh += len(f.chunks)
+		}
+	}
+	if fresh == 0 {
+		return nil
+	}
+	number, at, err := s.packs.append(packed...)
+	if err != nil {
+		return err
+	}
+	b := s.db.NewBatchWithSize(fresh*(locationSize+40) + 64)
+	defer b.Close()
+	for _, f := range frames {
+		l := location{pack: number, offset: uint32(at), size: uint32(len(f.scratch.packed))}
+		for _, c := range f.chunks {
+			l.length = uint32(len(c.Data))
+			op := b.SetDeferred(1+len(c.Hash), locationSize)
+			op.Key[0] = keyChunk
+			copy(op.Key[1:], c.Hash[:])
+			l.encode(op.Value)
+			if err := op.Finish(); err != nil {
+				return err
+			}
+			l.start += l.length
+		}
+		if len(f.chunks) > 0 {
+			at += int64(len(f.scratch.packed))
+		}
+	}
+	if err := count(b, keyChunk, fresh); err != nil {
+		return err
+	}
+	return b.Commit(pebble.NoSync)
+}
