@@ -286,14 +286,14 @@ func (m *module) importSection(r *reader) {
 			r.at = at
 			what := [...]string{"function", "table", "memory", "global", "tag"}
 			if int(kind) >= len(what) {
-				r.fail(Malformed, "import %s.%s is of an unknown kind", mod, name)
+				r.fail(Malformed, "import %s is of an unknown kind", shown(mod+"."+name))
 			}
-			r.fail(Unsupported, "it imports a %s (%s.%s); processes have their own", what[kind], mod, name)
+			r.fail(Unsupported, "it imports a %s (%s); processes have their own", what[kind], shown(mod+"."+name))
 		}
 		i := m.typeIndex(r)
 		if t := m.types[i]; !passable(t.params) || !passable(t.results) {
 			r.at = at
-			r.fail(Unsupported, "import %s.%s takes or returns vectors or exceptions, which no host function can", mod, name)
+			r.fail(Unsupported, "import %s takes or returns vectors or exceptions, which no host function can", shown(mod+"."+name))
 		}
 		m.imports = append(m.imports, importFunc{mod, name, i})
 	}
@@ -327,11 +327,11 @@ func (m *module) exportSection(r *reader) {
 		}
 		switch {
 		case int64(x.index) >= int64(space):
-			r.fail(Malformed, "export %q refers to nothing", x.name)
+			r.fail(Malformed, "export %s refers to nothing", shown(x.name))
 		case seen[x.name]:
-			r.fail(Malformed, "it exports %q twice", x.name)
+			r.fail(Malformed, "it exports %s twice", shown(x.name))
 		case strings.HasPrefix(x.name, Prefix):
-			r.fail(Unsupported, "it exports %q; names that start with %q are the node's", x.name, Prefix)
+			r.fail(Unsupported, "it exports %s; names that start with %q are the node's", shown(x.name), Prefix)
 		}
 		seen[x.name] = true
 		m.exports = append(m.exports, x)

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -200,6 +202,44 @@ func TestRandomProgramsRunAsInV8(t *testing.T) {
 		}
 	})
 	t.Logf("%d try blocks; outcomes %v", tries, kinds)
+}
+
+// TestDamagedProgramsStayValidWhereTheyAre changes bytes of programs: what V8
+// still takes must be valid once it is rewritten.
+func TestDamagedProgramsStayValidWhereTheyAre(t *testing.T) {
+	e, v8 := newEngine(t), node(t, "v8.mjs")
+	valid, refusals := 0, make(map[string]int)
+	rapid.Check(t, func(t *rapid.T) {
+		text := exceptional(t, true)
+		whole, err := wasmtime.Wat2Wasm(text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		for range 20 {
+			wasm := slices.Clone(whole)
+			for range rapid.IntRange(1, 2).Draw(t, "changes") {
+				at := rapid.IntRange(8, len(wasm)-1).Draw(t, "at")
+				wasm[at] = rapid.Byte().Draw(t, "byte")
+			}
+			m, err := Rewrite(wasm, Options{})
+			if _, invalid := v8.v8(wasm, []call{}); invalid != nil {
+				continue
+			}
+			valid++
+			if err != nil {
+				var r *Error
+				if !errors.As(err, &r) || r.Kind == Malformed {
+					t.Fatalf("V8 takes it: %v\n%x", err, wasm)
+				}
+				refusals[r.What]++
+				continue
+			}
+			if err := wasmtime.ModuleValidate(e, m.Wasm); err != nil {
+				t.Fatalf("a valid module became an invalid one: %v\n%x", err, wasm)
+			}
+		}
+	})
+	t.Logf("%d valid modules; refusals: %v", valid, refusals)
 }
 
 func TestRandomProgramsRunAsBinaryenRewritesThem(t *testing.T) {

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -12,13 +13,15 @@ import (
 // exports a function "run" of a seed, and a global that everything which
 // happens is mixed into. It always ends.
 type program struct {
-	t         *rapid.T
-	out       strings.Builder
-	indent    int
-	funcs     []signature
-	self      int // index of the function being written
-	labels    []label
-	catchless bool // try blocks may have no handler
+	random     *rand.Rand
+	size       int
+	statements int
+	out        strings.Builder
+	indent     int
+	funcs      []signature
+	self       int // index of the function being written
+	labels     []label
+	catchless  bool // try blocks may have no handler
 }
 
 type signature struct{ params, results []string }
@@ -34,9 +37,16 @@ var (
 	tags    = [][]string{{}, {"i32"}, {"i64", "i32"}, {"f64", "i32", "i32"}}
 )
 
-// exceptional is the program with the helpers that it calls.
+// exceptional draws a program. Its choices come from a seed, for the library's
+// own favour small numbers and so few kinds of statements.
 func exceptional(t *rapid.T, catchless bool) string {
-	p := &program{t: t, catchless: catchless}
+	return newProgram(rapid.IntRange(2, 6).Draw(t, "size"), rapid.Uint64().Draw(t, "seed"), catchless)
+}
+
+// newProgram is the program of a seed, with the helpers that it calls. Size
+// bounds its depth.
+func newProgram(size int, seed uint64, catchless bool) string {
+	p := &program{random: rand.New(rand.NewPCG(seed, 0)), size: size, catchless: catchless}
 	for range p.pick(1, 4) {
 		p.funcs = append(p.funcs, signature{p.list(2), p.list(2)})
 	}
@@ -99,7 +109,7 @@ func (p *program) line(format string, args ...any) {
 	fmt.Fprintf(&p.out, strings.Repeat(" ", min(p.indent, 40))+format+"\n", args...)
 }
 
-func (p *program) pick(low, high int) int { return rapid.IntRange(low, high).Draw(p.t, "n") }
+func (p *program) pick(low, high int) int { return low + p.random.IntN(high-low+1) }
 
 func (p *program) maybe(n int) bool { return p.pick(1, n) == 1 }
 
@@ -120,7 +130,7 @@ func (p *program) function(i int) {
 	for k := range s.params {
 		p.line("local.get %d", k)
 	}
-	p.sequence(p.pick(1, 4), s.params, s.results)
+	p.sequence(p.size, s.params, s.results)
 	p.indent--
 	p.line(")")
 }
@@ -156,7 +166,7 @@ func (p *program) sequence(depth int, from, to []string) {
 		kept = len(from)
 	}
 	p.mix(from[kept:])
-	for range p.pick(0, 4) {
+	for range p.pick(0, 3) {
 		p.statement(depth)
 	}
 	if p.maybe(6) {
@@ -245,8 +255,8 @@ func (p *program) label(k int) label { return p.labels[len(p.labels)-1-k] }
 
 // statement writes code that leaves the stack as it was.
 func (p *program) statement(depth int) {
-	kind := p.pick(0, 11)
-	if depth == 0 {
+	kind := p.pick(0, 12)
+	if p.statements++; depth == 0 || p.statements > 300 {
 		kind %= 5
 	}
 	switch kind {
@@ -279,7 +289,13 @@ func (p *program) statement(depth int) {
 		p.line("call $coin")
 		p.line("i32.eqz")
 		p.line("if")
-		p.within(label{}, func() { p.leave() })
+		p.within(label{}, func() {
+			if p.maybe(2) {
+				p.throw()
+			} else {
+				p.leave()
+			}
+		})
 		p.line("end")
 	case 5:
 		p.block("block", depth)
@@ -330,7 +346,15 @@ func (p *program) try(depth int) {
 	from, to := p.list(1), p.list(2)
 	p.push(from)
 	p.line("try%s%s", typed("param", from), typed("result", to))
-	p.within(label{takes: to}, func() { p.sequence(depth-1, from, to) })
+	p.within(label{takes: to}, func() {
+		if p.maybe(3) { // most often something is thrown
+			p.mix(from)
+			p.statement(depth - 1)
+			p.throw()
+		} else {
+			p.sequence(depth-1, from, to)
+		}
+	})
 	defer p.mix(to)
 	if p.maybe(3) {
 		p.line("delegate %d", p.pick(0, len(p.labels)-1))

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -43,6 +44,17 @@ type reader struct {
 
 func (r *reader) fail(kind Kind, format string, args ...any) {
 	panic(&Error{Kind: kind, Offset: r.offset + r.at, What: fmt.Sprintf(format, args...)})
+}
+
+// shown is a name of the module's, fit for a line of text.
+func shown(name string) string {
+	if len(name) > 100 {
+		name = name[:100] + "…"
+	}
+	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+		return quoted
+	}
+	return name
 }
 
 func (r *reader) left() int { return len(r.data) - r.at }
