@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"aorta/process"
 	"aorta/store"
@@ -242,7 +243,11 @@ func TestTroubleInAReadIsTheReadsAlone(t *testing.T) {
 }
 
 func TestSlotsTellTheHistory(t *testing.T) {
-	b := newBench(t, process.Options{Checkpoint: process.CheckpointPolicy{Slots: 2}})
+	taken := make(chan uint64, 16)
+	b := newBench(t, process.Options{
+		Checkpoint: process.CheckpointPolicy{Slots: 2},
+		Events:     process.Events{CheckpointTaken: func(c process.Checkpoint, _ time.Duration) { taken <- c.Next }},
+	})
 	p := b.spawn(1)
 	check := func(b *bench) {
 		t.Helper()
@@ -276,6 +281,12 @@ func TestSlotsTellTheHistory(t *testing.T) {
 	}
 	for _, line := range []string{"add 1", "fail x", "add 2", "big 40000"} {
 		b.say(p, line)
+	}
+	// The last checkpoint is taken after the last answer.
+	for next := range taken {
+		if next == 4 {
+			break
+		}
 	}
 	check(b)
 	b = b.restart()
