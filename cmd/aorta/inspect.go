@@ -74,9 +74,6 @@ func findProcess(ctx context.Context, n *node.Node, prefix string) (string, erro
 	return found, nil
 }
 
-// only returns the one process of a data directory.
-func only(ctx context.Context, n *node.Node) (string, error) { return findProcess(ctx, n, "") }
-
 func listProcesses(ctx context.Context, n *node.Node, out io.Writer, js bool) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	rows := 0

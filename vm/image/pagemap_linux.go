@@ -60,7 +60,10 @@ type scanArg struct {
 }
 
 // pageRegion is the kernel's struct page_region.
-type pageRegion struct{ start, end, categories uint64 }
+type pageRegion struct {
+	start, end uint64
+	_          uint64 // categories
+}
 
 const (
 	pagemapScan = 0xc0606610 // _IOWR('f', 16, struct pm_scan_arg)

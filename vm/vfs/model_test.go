@@ -167,7 +167,6 @@ func TestItBehavesAsAListOfPathsDoes(t *testing.T) {
 				snapshot := f.Snapshot()
 				f = New(Options{})
 				f.Seal()
-				root = f.Root()
 				if err := f.Restore(snapshot); err != nil {
 					t.Fatal(err)
 				}

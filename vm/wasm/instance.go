@@ -115,14 +115,6 @@ func (in *Instance) Size() int {
 	return int(in.memory.DataSize(in.store))
 }
 
-// bytes is linear memory as it is now.
-func (in *Instance) bytes() []byte {
-	if in.memory == nil {
-		return nil
-	}
-	return in.memory.UnsafeData(in.store)
-}
-
 // Call calls an exported function within limits. Values are raw, as a
 // HostFunc's are. The ledger is right whether there is an error or not. After
 // an error the instance must be rolled back before it is called again.

@@ -201,7 +201,8 @@ func (s Shape) fits(letters string, types []wasm.ValueType, param bool) bool {
 			case !s.Split:
 				ok = next(wasm.I64)
 			case param:
-				ok = next(wasm.I32) && next(wasm.I32)
+				low, high := next(wasm.I32), next(wasm.I32)
+				ok = low && high
 			default:
 				ok = next(wasm.I32)
 			}

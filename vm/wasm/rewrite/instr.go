@@ -100,8 +100,6 @@ type blockType struct {
 	index int64 // the encoded number: negative for the short forms
 }
 
-func (b blockType) short() bool { return b.index < 0 }
-
 func (b blockType) append(dst []byte) []byte { return appendS(dst, b.index) }
 
 // shortBlock is the block type without parameters and with one result, or none.

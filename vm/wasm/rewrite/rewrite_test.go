@@ -138,10 +138,3 @@ func (g *guest) global(name string) any {
 	g.tb.Helper()
 	return g.in.GetExport(g.store, name).Global().Get(g.store).Get()
 }
-
-func (g *guest) setGlobal(name string, v wasmtime.Val) {
-	g.tb.Helper()
-	if err := g.in.GetExport(g.store, name).Global().Set(g.store, v); err != nil {
-		g.tb.Fatal(err)
-	}
-}
