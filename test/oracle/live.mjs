@@ -58,6 +58,8 @@ export function live(binary) {
     emscripten_get_now: () => Number(now / 1_000_000n),
     _emscripten_get_now_is_monotonic: () => 1,
     _tzset_js: () => {},
+    // There is no shell, and no command runs.
+    _emscripten_system: (command) => (Number(command) === 0 ? 0 : ENOSYS),
     // Without a drive, nothing is found.
     __asyncjs__weavedrive_open: () => 0,
     emscripten_resize_heap: (size) => grow(memory, Number(size)) | 0,
