@@ -1,3 +1,7 @@
+// Package oracle asks the legacy loader, npm's ao-loader, what it makes of the messages of a script.
+//
+// oracle.mjs runs a job in the loader; bare.mjs and live.mjs run in V8 what the
+// loader can't. The script is in script*.go.
 package oracle
 
 import (
