@@ -1,3 +1,4 @@
+// The tools that lint and bench run, pinned apart from what the binary is made of.
 module aorta
 
 go 1.26.0
