@@ -44,6 +44,9 @@ func decodeLocation(v []byte) (location, error) {
 	return l, nil
 }
 
+// packOf returns the pack that an entry of the index speaks of.
+func packOf(v []byte) uint32 { return binary.BigEndian.Uint32(v) }
+
 // locate returns where a chunk is: store.ErrNotFound if it isn't, or if a
 // crash took it.
 func (s *Store) locate(h store.Hash) (location, error) {
@@ -66,6 +69,9 @@ func (s *Store) locate(h store.Hash) (location, error) {
 
 // stored reports whether a chunk is there and, as far as is known, whole.
 func (s *Store) stored(h store.Hash) (bool, error) {
+	if s.known.lacks(h) {
+		return false, nil
+	}
 	l, err := s.locate(h)
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
@@ -104,6 +110,7 @@ func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
 	s.reuse.RLock()
 	defer s.reuse.RUnlock()
 	s.keepAlive(chunks)
+	s.known.begin(s)
 	frames := divide(chunks)
 	defer func() {
 		for i := range frames {
@@ -115,14 +122,23 @@ func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
 	if err := s.workers.each(len(frames), func(i int) error { return s.pack(&frames[i]) }); err != nil {
 		return fmt.Errorf("put chunks: %w", err)
 	}
-	return s.write("put chunks", func() error { return s.putFrames(frames) })
+	fresh := 0
+	for _, f := range frames {
+		fresh += len(f.chunks)
+		for _, c := range f.chunks {
+			s.known.add(c.Hash)
+		}
+	}
+	if fresh == 0 {
+		return nil
+	}
+	return s.write("put chunks", func() error { return s.putFrames(frames, fresh) })
 }
 
 // A frameOfChunks is some chunks of one call that go into one frame.
 type frameOfChunks struct {
 	chunks  []store.Chunk // those that are there already have no Data after pack
-	fresh   int
-	scratch *scratch // holds the frame
+	scratch *scratch      // holds the frame
 }
 
 // divide cuts chunks into frames, without those that come twice.
@@ -170,23 +186,19 @@ func (s *Store) pack(f *frameOfChunks) error {
 }
 
 // putFrames writes frames to a pack, and then where they are to the index.
-func (s *Store) putFrames(frames []frameOfChunks) error {
-	var packed [][]byte
-	fresh := 0
+// fresh is how many of the chunks are new.
+func (s *Store) putFrames(frames []frameOfChunks, fresh int) error {
+	packed := make([][]byte, 0, len(frames))
 	for _, f := range frames {
 		if len(f.chunks) > 0 {
 			packed = append(packed, f.scratch.packed)
-			fresh += len(f.chunks)
 		}
-	}
-	if fresh == 0 {
-		return nil
 	}
 	number, at, err := s.packs.append(packed...)
 	if err != nil {
 		return err
 	}
-	b := s.db.NewBatchWithSize(fresh*(locationSize+40) + 64)
+	b := s.db.NewBatchWithSize((fresh + some) * (locationSize + 40))
 	defer b.Close()
 	for _, f := range frames {
 		l := location{pack: number, offset: uint32(at), size: uint32(len(f.scratch.packed))}

@@ -178,9 +178,17 @@ func (d *disk) Stat(name string) (vfs.FileInfo, error) {
 
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// Lock takes a lock that excludes this process as well as others, by whatever
-// path they come to the file: locks of fcntl don't.
 func (d *disk) Lock(name string) (io.Closer, error) {
+	lock, err := d.tryLock(name)
+	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES) {
+		err = d.failed(err)
+	}
+	return lock, err
+}
+
+// tryLock takes a lock that excludes this process as well as others, by
+// whatever path they come to the file: locks of fcntl don't.
+func (d *disk) tryLock(name string) (io.Closer, error) {
 	if !d.private {
 		return d.FS.Lock(name)
 	}

@@ -89,6 +89,9 @@ func frameLength(header []byte) (int, error) {
 	return frameHeader + int(body), nil
 }
 
+// rawLength returns how much is in the frame that begins with header.
+func rawLength(header []byte) int64 { return int64(binary.BigEndian.Uint32(header[12:])) }
+
 // checkFrame returns the length of the frame that data begins with, if all of
 // it is there and whole.
 func checkFrame(data []byte) (int, error) {

@@ -82,12 +82,14 @@ func (s *Store) SwapLink(ctx context.Context, name string, old, target []byte) e
 	if err := setLink(b, store.Link{Name: name, Target: target}); err != nil {
 		return err
 	}
-	if err := s.swapLink(b, name, old); err != nil {
-		return err
-	}
-	// Others may build on the new target before it is durable: what they
-	// write comes after it in the database's log, so it can't outlive it.
-	return s.write("swap link "+name, b.SyncWait)
+	return s.write("swap link "+name, func() error {
+		if err := s.swapLink(b, name, old); err != nil {
+			return err
+		}
+		// Others may build on the new target before it is durable: what they
+		// write comes after it in the database's log, so it can't outlive it.
+		return b.SyncWait()
+	})
 }
 
 // swapLink applies b if name has the target old.
@@ -96,12 +98,12 @@ func (s *Store) swapLink(b *pebble.Batch, name string, old []byte) error {
 	defer s.swaps.Unlock()
 	have, err := s.link(name)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return fmt.Errorf("swap link %s: %w", name, err)
+		return unwritten{fmt.Errorf("swap link %s: %w", name, err)}
 	}
 	if (have == nil) != (old == nil) || !bytes.Equal(have, old) {
-		return &store.ConflictError{What: "link " + name, Have: describe(have)}
+		return unwritten{&store.ConflictError{What: "link " + name, Have: describe(have)}}
 	}
-	return s.write("swap link "+name, func() error { return s.db.ApplyNoSyncWait(b, pebble.Sync) })
+	return s.db.ApplyNoSyncWait(b, pebble.Sync)
 }
 
 func describe(target []byte) string {

@@ -80,7 +80,7 @@ type packs struct {
 	limit int64
 	files packFiles
 
-	syncing sync.Mutex // one sync at a time
+	syncing sync.Mutex // held from syncing packs until the marks say so
 
 	mu      sync.Mutex
 	lengths map[uint32]int64 // of the packs there are, as far as they are whole
@@ -286,10 +286,8 @@ func (p *packs) begin() error {
 }
 
 // sync makes what was appended before it durable, and returns the marks that
-// say so.
+// say so, under syncing.
 func (p *packs) sync() ([]mark, error) {
-	p.syncing.Lock()
-	defer p.syncing.Unlock()
 	dirty, marks := p.take()
 	for i, w := range dirty {
 		if err := w.file.Sync(); err != nil {

@@ -87,6 +87,7 @@ type Store struct {
 
 	packs    *packs
 	suspects suspects
+	known    known
 	workers  *workers
 	moving   moving
 
@@ -127,6 +128,9 @@ func (s *Store) open(dir string) (err error) {
 	if s.lock, err = prepare(s.disk, dir); err != nil {
 		return err
 	}
+	if err := s.failed(); err != nil {
+		return err
+	}
 	if err := s.openDB(s.disk.PathJoin(dir, "db")); err != nil {
 		return err
 	}
@@ -139,6 +143,7 @@ func (s *Store) open(dir string) (err error) {
 // shut releases everything that open got hold of, in reverse.
 func (s *Store) shut() error {
 	s.disk.release()
+	s.known.stop()
 	var errs []error
 	if s.packs != nil {
 		errs = append(errs, s.packs.close())
@@ -188,22 +193,30 @@ func (s *Store) Sync(ctx context.Context) error {
 
 func (s *Store) sync() error {
 	return s.write("sync", func() error {
-		marks, err := s.packs.sync()
-		if err != nil {
+		if err := s.syncPacks(); err != nil {
 			return err
 		}
-		b := s.db.NewBatch()
-		defer b.Close()
-		for _, m := range marks {
-			if err := b.Set(m.key(), m.encode(), nil); err != nil {
-				return err
-			}
-		}
-		if b.Empty() {
-			return s.db.LogData(nil, pebble.Sync)
-		}
-		return b.Commit(pebble.Sync)
+		return s.db.LogData(nil, pebble.Sync)
 	})
+}
+
+// syncPacks makes the packs durable, and then the marks that say so, up to the
+// next sync of the database.
+func (s *Store) syncPacks() error {
+	s.packs.syncing.Lock()
+	defer s.packs.syncing.Unlock()
+	marks, err := s.packs.sync()
+	if err != nil || len(marks) == 0 {
+		return err
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	for _, m := range marks {
+		if err := b.Set(m.key(), m.encode(), nil); err != nil {
+			return err
+		}
+	}
+	return b.Commit(pebble.NoSync)
 }
 
 // enter begins a call that reads; leave ends it.
@@ -238,15 +251,22 @@ func (s *Store) going(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// write runs f, after whose failure nothing is known of what is on disk. The
-// disk says itself when it fails, maybe on another goroutine, so f's word
-// isn't enough.
+// write runs f, after whose failure nothing is known of what is on disk,
+// unless it is unwritten. The disk says itself when it fails, maybe on another
+// goroutine, so f's word isn't enough.
 func (s *Store) write(what string, f func() error) error {
-	if err := f(); err != nil {
+	err := f()
+	if nothing, ok := err.(unwritten); ok {
+		return nothing.error
+	}
+	if err != nil {
 		return s.fail(fmt.Errorf("%s: %w", what, err))
 	}
 	return s.failed()
 }
+
+// unwritten is an error that came before anything was written.
+type unwritten struct{ error }
 
 func (s *Store) failed() error {
 	if err := s.failure.Load(); err != nil {
