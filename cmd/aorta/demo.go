@@ -28,7 +28,8 @@ func newDemo() *cobra.Command {
 		Long: `Demo runs an AOS process in a node of its own, sends it messages (one fails, one
 never ends), kills the node without warning, starts it again, and shows that
 nothing was lost and that the log leads to the same state.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  aorta demo aos.wasm`,
+		Args:    oneModule,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			dir, err := os.MkdirTemp("", "aorta-demo-")
 			if err != nil {
@@ -176,7 +177,7 @@ func (d *demo) row(s demoStep, text []byte, took time.Duration) error {
 		return fmt.Errorf("read the node's answer: %w", err)
 	}
 	shown := output(l.Result.Output)
-	if l.Result.Error != nil {
+	if l.Result.Failed() {
 		shown = "error: " + strings.TrimPrefix(lastPart(plainError(l.Result.Error)), "error: ")
 	}
 	var sent []struct{ Data string }
@@ -185,7 +186,7 @@ func (d *demo) row(s demoStep, text []byte, took time.Duration) error {
 	}
 	shown = strings.Join(strings.Fields(escapes.ReplaceAllString(shown, "")), " ")
 	want, isError := strings.CutPrefix(s.want, "error: ")
-	if !strings.Contains(shown, want) || isError != (l.Result.Error != nil) {
+	if !strings.Contains(shown, want) || isError != l.Result.Failed() {
 		return fmt.Errorf("%s: the process said %q, which should have %q in it", s.what, shown, want)
 	}
 	_, err := fmt.Fprintf(d.rows, "%d\t%s\t%s\t%s\t%d\t%v\n", l.Slot, s.what, shorten(shown, 48), count(l.Ledger.Fuel), l.Ledger.Pages, took.Round(100*time.Microsecond))

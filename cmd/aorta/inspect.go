@@ -30,7 +30,9 @@ beginning of one, it lists what that process did: for each slot how it ended,
 how many instructions it took, how many pages of memory it was the first to
 write since the runtime's last mark, and the state's root where a checkpoint
 was taken.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  aorta inspect
+  aorta inspect otZ4 --last 20 --json`,
+		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			n, err := data.open(c, process.Options{})
 			if err != nil {

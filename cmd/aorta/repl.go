@@ -35,7 +35,9 @@ Lua isn't complete yet. Lines are kept in a history (arrow keys, Ctrl-R).
   .inspect    show the last slots
   .load FILE  evaluate a file
   .exit       leave (or Ctrl-D)`,
-		Args: cobra.ExactArgs(1),
+		Example: `  aorta repl aos.wasm
+  echo 'return 1 + 1' | aorta repl aos.wasm --name scratch`,
+		Args: oneModule,
 		RunE: func(c *cobra.Command, args []string) error { return f.repl(c, args[0]) },
 	}
 	f.data.add(c)

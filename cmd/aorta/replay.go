@@ -32,7 +32,9 @@ the state at every checkpoint. It changes nothing.
 
 Without PROCESS (an id, or the beginning of one) it takes the only process that
 the data directory has.`,
-		Args: cobra.MaximumNArgs(1),
+		Example: `  aorta replay --verify
+  aorta replay otZ4 --from 100 --to 200`,
+		Args: atMost(1),
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			ctx := c.Context()
 			n, err := data.open(c, process.Options{})

@@ -31,6 +31,13 @@ acknowledged, its state is checkpointed, and everything can be computed again:
   aorta repl aos.wasm                          talk to it
   aorta inspect                                see what is in the data directory
   aorta replay --verify                        prove that the log leads to the states`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q; see 'aorta --help'", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -41,14 +48,33 @@ acknowledged, its state is checkpointed, and everything can be computed again:
 	return root
 }
 
+// oneModule wants the one argument of a command that runs a module.
+func oneModule(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usageError{fmt.Errorf("name one WebAssembly module, as in '%s aos.wasm'", c.CommandPath())}
+	}
+	return nil
+}
+
+// atMost wants no more than n arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usageError{fmt.Errorf("%q is one argument too many; see '%s --help'", args[n], c.CommandPath())}
+		}
+		return nil
+	}
+}
+
 // dataFlags are the flags of every command that opens a data directory.
 type dataFlags struct {
-	dir, tracking string
-	verbose       bool
+	dir, cache, tracking string
+	verbose              bool
 }
 
 func (f *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "data", defaultDir(), "data `directory`; made if it isn't there")
+	c.Flags().StringVar(&f.cache, "code-cache", os.Getenv("AORTA_CODE_CACHE"), "`directory` of compiled modules, which several nodes may share; in the data directory if left out")
 	c.Flags().StringVar(&f.tracking, "tracking", "auto", "how to find written memory: auto, pagemap-scan, pagemap or compare")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log what happens to standard error")
 }
@@ -68,7 +94,7 @@ func (f *dataFlags) open(c *cobra.Command, opts process.Options) (*node.Node, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	cfg := node.Config{Dir: f.dir, Tracking: mode, Process: opts}
+	cfg := node.Config{Dir: f.dir, Cache: f.cache, Tracking: mode, Process: opts}
 	if f.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}

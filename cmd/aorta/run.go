@@ -46,12 +46,7 @@ The exit status is 0 if every message succeeded, 3 if some message ended in an
 error (the process goes on without it), and 1 if the command failed.`,
 		Example: `  aorta run aos.wasm --eval 'X = 40' --eval 'return X + 2'
   echo '{"Tags":[{"name":"Action","value":"Eval"}],"Data":"1+1"}' | aorta run aos.wasm --message - --json`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usageError{errors.New("name one WebAssembly module, as in 'aorta run aos.wasm'")}
-			}
-			return nil
-		},
+		Args: oneModule,
 		RunE: func(c *cobra.Command, args []string) error { return f.run(c, args[0]) },
 	}
 	f.data.add(c)
@@ -205,7 +200,7 @@ func (s *session) print(res *process.Result) error {
 	if err := json.Unmarshal(res.Data, &r); err != nil {
 		return fmt.Errorf("read the result of slot %d: %w", res.Slot, err)
 	}
-	if r.Error != nil {
+	if r.Failed() {
 		s.failed = true
 	}
 	if s.json {

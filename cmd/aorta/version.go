@@ -13,9 +13,10 @@ import (
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Say what this is, and what results depend on",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Say what this is, and what results depend on",
+		Example: `  aorta version`,
+		Args:    atMost(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			e, err := wasm.NewEngine(wasm.Config{Tracking: image.ModeAuto})
 			if err != nil {
