@@ -17,6 +17,13 @@ type scope struct{ depth, handlers int }
 // covered counts a call.
 func (b *body) covered() { b.pairs += b.handlers }
 
+// bounded holds a function that grows within what the engine takes.
+func (b *body) bounded(r *reader) {
+	if len(b.out) > b.limits.FunctionBytes {
+		r.fail(Oversize, "a function has over %d bytes once it is rewritten", b.limits.FunctionBytes)
+	}
+}
+
 // account adds up what handlers cost the compiler.
 func (b *body) account(r *reader) {
 	b.work += min(b.pairs, 1<<30) * min(b.pairs, 1<<30)
@@ -74,6 +81,7 @@ func (p *plan) function(i int) []byte {
 		if depth > p.limits.Nesting {
 			r.fail(Oversize, "a function nests blocks over %d deep", p.limits.Nesting)
 		}
+		b.bounded(r)
 	}
 }
 
@@ -86,8 +94,12 @@ func (b *body) plain(in instr) {
 		}
 		b.out = appendU(append(b.out, in.op), uint64(b.newIndex[in.a]))
 		return
-	case opCallIndirect, opThrow, opThrowRef:
+	case opCallIndirect, opThrowRef:
 		b.covered()
+	case opThrow:
+		b.covered()
+		b.out = b.throwTag(b.out, in.a)
+		return
 	case opMemoryGrow:
 		b.covered()
 		b.out = appendU(append(b.out, opCall), uint64(b.grow))

@@ -4,6 +4,10 @@ import "slices"
 
 var preamble = []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 
+// maxGrowth is how many times the largest module's size the code may have
+// once it is rewritten. Real modules grow by a hundredth.
+const maxGrowth = 2
+
 func section(out []byte, id byte, content []byte) []byte {
 	if content == nil {
 		return out
@@ -20,12 +24,16 @@ func vector(n int) []byte {
 }
 
 func (p *plan) encode() []byte {
-	// Code first: it adds types.
-	code := vector(len(p.funcs) + len(p.added))
+	// Code first: it adds types, and globals for exceptions.
+	var bodies []byte
 	for i := range p.funcs {
 		b := p.function(i)
-		code = append(appendU(code, uint64(len(b))), b...)
+		if bodies = append(appendU(bodies, uint64(len(b))), b...); len(bodies) > maxGrowth*p.limits.ModuleBytes {
+			p.bodies[i].reader().fail(Oversize, "it has over %d bytes once it is rewritten", maxGrowth*p.limits.ModuleBytes)
+		}
 	}
+	startAt, starts := p.planStart()
+	code := append(vector(len(p.funcs)+len(p.added)), bodies...)
 	for _, f := range p.added {
 		code = append(appendU(code, uint64(len(f.body))), f.body...)
 	}
@@ -88,8 +96,8 @@ func (p *plan) encode() []byte {
 		exports = appendU(append(appendName(exports, x.name), byte(x.kind)), uint64(x.index))
 	}
 	var start, count []byte
-	if p.start != nil {
-		start = appendU(nil, uint64(p.newIndex[*p.start]))
+	if starts {
+		start = appendU(nil, uint64(startAt))
 	}
 	if p.dataCount != nil {
 		count = appendU(nil, uint64(*p.dataCount))

@@ -90,7 +90,9 @@ const (
 	miscTableFill    = 17
 	emptyBlock       = 0x40
 	simdRelaxed      = 0x100
+	catchOne         = 0
 	catchRef         = 1
+	catchAll         = 2
 	catchAllRef      = 3
 	opLastNoOperands = 0xc4
 )

@@ -10,20 +10,20 @@ import "slices"
 // block that stands for the try to branches:
 //
 //	block B
-//	  block (params of B → exnref)            ;; catch_all
-//	    block (params of B → values of T, exnref)
+//	  block (params of B → exnref)  ;; catch_all
+//	    block (params of B → exnref)
 //	      try_table B (catch_ref T 0) (catch_all_ref 1)
 //	        body
 //	      end
 //	      br 2
 //	    end
-//	    local.set $exn  handler  br 1
+//	    local.set $exn  values of T from the slots  handler  br 1
 //	  end
 //	  local.set $exn  handler
 //	end
 //
 // $exn is a local for each depth of handlers in handlers, which rethrow
-// throws again. A try that ends in delegate catches everything and branches,
+// throws again; without a rethrow there is none, and no exnref. A try that ends in delegate catches everything and branches,
 // with the exception, to a block just inside of the try_table of the try that
 // it delegates to, or at the start of the function: throw_ref there throws as
 // if from there.
@@ -38,6 +38,7 @@ type try struct {
 	delegates bool
 	target    int  // of delegate: number of a try, or -1 for the function
 	delegated bool // some delegate has this try as its target
+	rethrown  bool // some rethrow throws what its handlers caught
 	at        int  // depth of the block that delegates branch to, once open
 }
 
@@ -126,6 +127,10 @@ func (b *body) survey(r *reader) *legacy {
 				r.fail(Malformed, "a try has two catch_all")
 			}
 			l.tries[o.try].catchAll = true
+		case opRethrow:
+			if i := len(stack) - 1 - int(in.a); i >= 0 && stack[i].try >= 0 {
+				l.tries[stack[i].try].rethrown = true
+			}
 		case opDelegate:
 			o := top("delegate")
 			if !o.inBody {
@@ -166,7 +171,9 @@ func (b *body) survey(r *reader) *legacy {
 	if final && delegates {
 		r.fail(Unsupported, "a function mixes delegate with the final form of exception handling")
 	}
-	l.exnLocals = uint32(deepest)
+	if slices.ContainsFunc(l.tries, func(t try) bool { return t.rethrown }) {
+		l.exnLocals = uint32(deepest)
+	}
 	return l
 }
 
@@ -178,7 +185,7 @@ func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byt
 	l := b.legacy
 	l.locals = locals
 	r.at = start
-	if int64(locals)+int64(l.exnLocals) > int64(b.limits.Locals) {
+	if int64(locals)+int64(l.exnLocals)*int64(1+len(b.exc.slots)) > int64(b.limits.Locals) {
 		r.fail(Oversize, "a function has over %d locals, with those for its handlers", b.limits.Locals)
 	}
 	b.declare(src.data[:start], l.exnLocals)
@@ -192,6 +199,7 @@ func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byt
 	l.frames = append(l.frames, frame{label: 0, try: -1})
 	for len(l.frames) > 0 {
 		b.step(r)
+		b.bounded(r)
 	}
 	b.account(r)
 	if l.delegated {
@@ -202,7 +210,8 @@ func (b *body) legacyFunction(src span, r *reader, t funcType, locals int) []byt
 	return append(b.out, opEnd)
 }
 
-// declare copies the declarations of locals and adds n for exceptions.
+// declare copies the declarations of locals and adds, for each of n depths of
+// handlers, one for the exception and one for each slot.
 func (b *body) declare(decl []byte, n uint32) {
 	if n == 0 {
 		b.out = append(b.out, decl...)
@@ -210,9 +219,17 @@ func (b *body) declare(decl []byte, n uint32) {
 	}
 	r := &reader{data: decl}
 	count := r.u32()
-	b.out = appendU(b.out, uint64(count)+1)
+	b.out = appendU(b.out, uint64(count)+1+uint64(len(b.exc.slots)))
 	b.out = append(b.out, decl[r.at:]...)
 	b.out = append(appendU(b.out, uint64(n)), byte(ExnRef))
+	for _, s := range b.exc.slots {
+		b.out = append(appendU(b.out, uint64(n)), byte(s.typ))
+	}
+}
+
+// saved is the local in which a handler saves slot i.
+func (b *body) saved(f *frame, i int) uint64 {
+	return uint64(f.exnLocal) + uint64(i+1)*uint64(b.legacy.exnLocals)
 }
 
 func (b *body) open(op byte, t blockType) {
@@ -269,7 +286,7 @@ func (b *body) step(r *reader) {
 	case opTry:
 		b.try(in.block)
 	case opCatch, opCatchAll:
-		b.handler(&l.frames[len(l.frames)-1])
+		b.handler(&l.frames[len(l.frames)-1], in)
 	case opDelegate:
 		f := l.frames[len(l.frames)-1]
 		l.frames = l.frames[:len(l.frames)-1]
@@ -283,6 +300,10 @@ func (b *body) step(r *reader) {
 			r.fail(Malformed, "a rethrow is outside of the handler that it names")
 		}
 		b.covered()
+		for i, s := range b.exc.slots {
+			b.out = appendU(append(b.out, opLocalGet), b.saved(&f, i))
+			b.out = appendU(append(b.out, opGlobalSet), uint64(s.global))
+		}
 		b.out = appendU(append(b.out, opLocalGet), uint64(f.exnLocal))
 		b.out = append(b.out, opThrowRef)
 	case opBr, opBrIf:
@@ -332,22 +353,26 @@ func (b *body) try(t blockType) {
 	f.label = l.depth
 	params := b.blockFunc(t).params
 	if info.catchAll {
-		b.open(opBlock, b.handlerBlock(params, nil))
+		b.open(opBlock, b.handlerBlock(params, nil, info.rethrown))
 	}
 	for _, tag := range slices.Backward(info.tags) {
-		b.open(opBlock, b.handlerBlock(params, b.types[b.tags[tag]].params))
+		b.open(opBlock, b.handlerBlock(params, b.carries(tag), info.rethrown))
 	}
 	clauses := len(info.tags)
 	if info.catchAll {
 		clauses++
 	}
 	b.out = appendU(t.append(append(b.out, opTryTable)), uint64(clauses))
+	ref := byte(0) // what makes a clause pass the exception on
+	if info.rethrown {
+		ref = 1
+	}
 	for i, tag := range info.tags {
-		b.out = appendU(append(b.out, catchRef), uint64(tag))
+		b.out = appendU(append(b.out, catchOne|ref), uint64(tag))
 		b.out = appendU(b.out, uint64(i))
 	}
 	if info.catchAll {
-		b.out = appendU(append(b.out, catchAllRef), uint64(len(info.tags)))
+		b.out = appendU(append(b.out, catchAll|ref), uint64(len(info.tags)))
 	}
 	l.depth++
 	f.handlers = clauses
@@ -377,8 +402,12 @@ func (b *body) endBody(f *frame) {
 	b.close(1)
 }
 
-func (b *body) handlerBlock(params, values []ValueType) blockType {
-	return b.block(funcType{params, append(slices.Clone(values), ExnRef)})
+func (b *body) handlerBlock(params, values []ValueType, ref bool) blockType {
+	values = slices.Clone(values)
+	if ref {
+		values = append(values, ExnRef)
+	}
+	return b.block(funcType{params, values})
 }
 
 // block is the block type for a function type.
@@ -390,7 +419,7 @@ func (b *body) block(t funcType) blockType {
 }
 
 // handler begins the next handler of a try.
-func (b *body) handler(f *frame) {
+func (b *body) handler(f *frame, in instr) {
 	l := b.legacy
 	if f.inBody {
 		b.endBody(f)
@@ -400,7 +429,18 @@ func (b *body) handler(f *frame) {
 	}
 	b.branch(f.label)
 	b.close(1)
-	b.out = appendU(append(b.out, opLocalSet), uint64(f.exnLocal))
+	if l.tries[f.try].rethrown {
+		b.out = appendU(append(b.out, opLocalSet), uint64(f.exnLocal))
+		for i, s := range b.exc.slots {
+			b.out = appendU(append(b.out, opGlobalGet), uint64(s.global))
+			b.out = appendU(append(b.out, opLocalSet), b.saved(f, i))
+		}
+	}
+	if in.op == opCatch && b.exc.shared {
+		for _, s := range b.carried(in.a) {
+			b.out = appendU(append(b.out, opGlobalGet), uint64(s.global))
+		}
+	}
 }
 
 // endTry closes a try.

@@ -115,6 +115,34 @@ func TestLegacyHandlersDoAsBefore(t *testing.T) {
 			  end
 			catch $a
 			end`, map[int32]int32{0: 1, 1: 99, 2: 99, 3: 99}},
+		{"two handlers within each other keep an exception each", `
+			try (result i32)
+			  try (result i32)
+			    local.get 0
+			    call $throw
+			    i32.const 1
+			  catch_all
+			    try
+			      i32.const 99
+			      throw $a
+			    catch_all
+			      local.get 0
+			      i32.const 3
+			      i32.eq
+			      if
+			        rethrow 1
+			      end
+			      rethrow 1
+			    end
+			    unreachable
+			  end
+			catch $a
+			catch $b
+			  local.set 1
+			  i32.wrap_i64
+			  local.get 1
+			  i32.add
+			end`, map[int32]int32{0: 1, 1: 10, 2: 25, 3: 99, 4: trapped}},
 		{"delegate passes over the tries between", `
 			try (result i32)
 			  try (result i32)

@@ -49,7 +49,7 @@ func (p *plan) planImports() {
 		case strings.HasPrefix(imp.name, "invoke_") && inv.fits(t):
 			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, inv.locals(), inv.body(p, t)) }
 		case imp.name == "_emscripten_throw_longjmp" && len(t.params)+len(t.results) == 0:
-			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, nil, p.throw()) }
+			lower[i] = func() uint32 { return p.add("aorta."+imp.name, t, nil, p.throwLongjmp(nil)) }
 		case slices.Contains(recorders, imp.name) && len(t.results) == 0:
 			wrap[i] = func(host uint32) uint32 {
 				var c []byte
@@ -57,7 +57,7 @@ func (p *plan) planImports() {
 					c = append(c, opLocalGet, byte(k))
 				}
 				c = appendU(append(c, opCall), uint64(host))
-				return p.add("aorta."+imp.name, t, nil, append(c, p.throw()...))
+				return p.add("aorta."+imp.name, t, nil, p.throwLongjmp(c))
 			}
 		case imp.name == rethrowPrimary && t.equal(funcType{params: []ValueType{inv.pointer}}):
 			wrap[i] = func(host uint32) uint32 {
@@ -66,7 +66,7 @@ func (p *plan) planImports() {
 				if inv.pointer == I64 {
 					c = append(c, opI64Const, 0, opI64Ne)
 				}
-				c = append(append(append(c, opIf, emptyBlock), p.throw()...), opEnd)
+				c = append(p.throwLongjmp(append(c, opIf, emptyBlock)), opEnd)
 				return p.add("aorta."+imp.name, t, nil, c)
 			}
 		}
@@ -96,15 +96,6 @@ func (p *plan) planImports() {
 		}
 		p.lowered = append(p.lowered, imp.module+"."+imp.name)
 	}
-}
-
-func (p *plan) throw() []byte {
-	if !p.throws {
-		p.throws = true
-		p.longjmp = uint32(len(p.newTags))
-		p.newTags = append(p.newTags, p.typeOf(funcType{}))
-	}
-	return appendU([]byte{opThrow}, uint64(p.longjmp))
 }
 
 // pointer is the type of the memory's addresses.
@@ -246,18 +237,18 @@ func (v *invoker) locals() []ValueType { return []ValueType{v.pointer} }
 func (v *invoker) body(p *plan, t funcType) []byte {
 	sp := byte(len(t.params))
 	call := func(c []byte, f uint32) []byte { return appendU(append(c, opCall), uint64(p.newIndex[f])) }
-	p.throw()
+	p.needLongjmp()
 	c := append(call(nil, v.save), opLocalSet, sp)
 	c = append(c, opBlock, emptyBlock)
 	if own := len(p.tags) > 0; own {
 		c = append(c, opBlock, byte(ExnRef), opTryTable, emptyBlock, 2, 0)
-		c = append(appendU(c, uint64(p.longjmp)), 1, catchAllRef, 0)
+		c = append(appendU(c, uint64(p.exc.longjmp)), 1, catchAllRef, 0)
 		c = v.call(p, c, t)
 		c = append(c, opReturn, opEnd, opUnreachable, opEnd, opLocalGet, sp)
 		c = append(call(c, v.restore), opThrowRef)
 	} else {
 		c = append(c, opTryTable, emptyBlock, 1, 0)
-		c = append(appendU(c, uint64(p.longjmp)), 0)
+		c = append(appendU(c, uint64(p.exc.longjmp)), 0)
 		c = v.call(p, c, t)
 		c = append(c, opReturn, opEnd, opUnreachable)
 	}

@@ -4,7 +4,7 @@
 // does to a module:
 //
 //   - Legacy exception handling (try, catch, catch_all, rethrow, delegate)
-//     becomes try_table, throw and throw_ref.
+//     becomes try_table and throw_ref, with exceptions that are made once.
 //   - The memory, every mutable global and every table is exported, and so is
 //     every function that a changing table or global can refer to. Dropping a
 //     passive segment is recorded in a global.
@@ -21,7 +21,7 @@ package rewrite
 
 // Version names what Rewrite does. It changes whenever the output for any
 // input does: it is a part of engine profiles and cache keys.
-const Version = "2"
+const Version = "3"
 
 // Prefix starts the names of all exports that are added. A module that has
 // such exports itself is refused.
@@ -129,6 +129,10 @@ type Module struct {
 	// Refused is the exported i64 global that holds the pages by which
 	// memory.grow last failed to grow; empty if the module doesn't grow.
 	Refused string
+	// Leaks reports whether the module throws exceptions that the engine
+	// keeps until the instance goes: those of the final form (see
+	// exceptions.go), at 32 bytes each and more.
+	Leaks bool
 	// Lowered names the imports that became functions of the module.
 	Lowered []string
 	// LegacyTry counts the try blocks that were rewritten.

@@ -4,6 +4,8 @@ package rewrite
 type scan struct {
 	tries     int             // legacy try blocks
 	grows     bool            // memory.grow occurs
+	throws    bool            // throw or throw_ref occurs
+	final     bool            // so does final exception handling
 	changed   map[uint32]bool // tables that instructions change
 	refs      map[uint32]bool // functions that are referred to
 	dataDrops map[uint32]bool
@@ -49,6 +51,12 @@ func (m *module) scanCode() {
 				s.changed[in.a] = true
 			case opMemoryGrow:
 				s.grows = true
+			case opThrow:
+				s.throws = true
+			case opThrowRef:
+				s.throws, s.final = true, true
+			case opTryTable:
+				s.final = true
 			case opMisc:
 				switch in.sub {
 				case miscTableInit, miscTableCopy, miscTableGrow, miscTableFill:

@@ -18,8 +18,7 @@ type plan struct {
 	newExports []exportDef // with indices of the output
 	lowered    []string
 
-	longjmp   uint32 // tag, valid if throws
-	throws    bool
+	exc       exceptions
 	grow      uint32 // function that grows memory, valid if scan.grows
 	flags     map[segmentKey]uint32
 	drops     []Segment
@@ -56,6 +55,7 @@ func (m *module) transform() *Module {
 	if m.memory != nil {
 		p.poll = 1
 	}
+	p.planExceptions()
 	p.planImports()
 	p.planGrow()
 	p.planDrops()
@@ -89,11 +89,8 @@ func (p *plan) add(name string, t funcType, locals []ValueType, code []byte) uin
 }
 
 func (p *plan) addGlobal(t ValueType) uint32 {
-	zero := []byte{opI32Const, 0, opEnd}
-	if t == I64 {
-		zero[0] = opI64Const
-	}
-	p.newGlobals = append(p.newGlobals, globalDef{typ: t, mutable: true, init: span{data: zero}})
+	init := append(zero(t), opEnd)
+	p.newGlobals = append(p.newGlobals, globalDef{typ: t, mutable: true, init: span{data: init}})
 	return uint32(len(p.globals) + len(p.newGlobals) - 1)
 }
 
@@ -164,7 +161,7 @@ func sortedKeys(set map[uint32]bool) []uint32 {
 
 // reach exports what checkpoints need and describes the module.
 func (p *plan) reach() *Module {
-	info := &Module{Lowered: p.lowered, LegacyTry: p.scan.tries, Segments: p.drops}
+	info := &Module{Lowered: p.lowered, LegacyTry: p.scan.tries, Segments: p.drops, Leaks: p.scan.throws && !p.exc.shared}
 	for _, i := range p.kept {
 		imp, t := p.imports[i], p.funcTypeOf(uint32(i))
 		info.Imports = append(info.Imports, Import{imp.module, imp.name, t.params, t.results})
@@ -232,4 +229,20 @@ func (p *plan) reach() *Module {
 type exportKey struct {
 	kind  ExternKind
 	index uint32
+}
+
+func zero(t ValueType) []byte {
+	switch t {
+	case I32:
+		return []byte{opI32Const, 0}
+	case I64:
+		return []byte{opI64Const, 0}
+	case F32:
+		return append([]byte{opF32Const}, make([]byte, 4)...)
+	case F64:
+		return append([]byte{opF64Const}, make([]byte, 8)...)
+	case V128:
+		return append([]byte{opSIMD, 12}, make([]byte, 16)...)
+	}
+	return []byte{opRefNull, byte(t)}
 }
