@@ -15,7 +15,7 @@ import (
 func readable(res *process.Result, r *jsoniface.Result) string {
 	var b strings.Builder
 	switch {
-	case r.Error != nil:
+	case r.Failed():
 		fmt.Fprintf(&b, "error: %s\n", plainError(r.Error))
 	default:
 		if text := output(r.Output); text != "" {

@@ -70,7 +70,12 @@ func TestRepliesBecomeResults(t *testing.T) {
 		{"out of memory, further in", `{"ok":true,"response":{"Output":{"data":{"output":"not enough memory for buffer allocation"}}}}`,
 			`{"Output":{"data":{"output":"not enough memory for buffer allocation"}},"Messages":[],"Spawns":[],"Assignments":[]}`, true},
 		{"no response", `{"ok":true}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":"the module's reply has no response"}`, true},
-		{"text for a response", `{"ok":true,"response":"x"}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":"the module's reply has no response"}`, true},
+		{"text for a response", `{"ok":true,"response":"x"}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[]}`, false},
+		{"Lua's empty table for a response", `{"ok":true,"response":[]}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[]}`, false},
+		{"an error of zero", `{"ok":true,"response":{"Error":0}}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":0}`, false},
+		{"an error of nothing", `{"ok":true,"response":{"Error":""}}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":""}`, false},
+		{"an error of false", `{"ok":true,"response":{"Error":false}}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":false}`, false},
+		{"an error of one", `{"ok":true,"response":{"Error":1}}`, `{"Output":"","Messages":[],"Spawns":[],"Assignments":[],"Error":1}`, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

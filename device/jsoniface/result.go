@@ -62,14 +62,31 @@ func readReply(reply []byte) (result []byte, rollback bool) {
 		said := or(r.Response, or(r.Error, quote("the module reported a failure without saying why")))
 		return encode(Result{Error: said}), true
 	}
-	if resp := bytes.TrimSpace(r.Response); len(resp) == 0 || resp[0] != '{' {
+	if blank(r.Response) {
 		return encode(Result{Error: quote("the module's reply has no response")}), true
 	}
 	var res Result
-	if err := json.Unmarshal(r.Response, &res); err != nil {
-		return encode(Result{Error: quote("the module's response is malformed: " + err.Error())}), true
+	if r.Response[0] == '{' {
+		if err := json.Unmarshal(r.Response, &res); err != nil {
+			return encode(Result{Error: quote("the module's response is malformed: " + err.Error())}), true
+		}
 	}
-	return encode(res), !blank(res.Error) || exhausted(res.Output)
+	// Anything else, such as Lua's empty table, has no fields in JavaScript,
+	// where the legacy units read them, and so is an empty success.
+	return encode(res), res.Failed() || exhausted(res.Output)
+}
+
+// Failed reports whether the result has an error. As in the legacy units, an
+// error of null, false, "" or zero is none.
+func (r *Result) Failed() bool {
+	if blank(r.Error) {
+		return false
+	}
+	var v any
+	if json.Unmarshal(r.Error, &v) != nil {
+		return true
+	}
+	return v != false && v != "" && v != 0.0
 }
 
 // exhausted reports whether an output says that the guest ran out of memory.

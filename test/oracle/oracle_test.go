@@ -17,25 +17,12 @@ import (
 // differences are the messages, by module, at which we differ from the loader
 // on purpose: docs/compatibility.md says why.
 var differences = map[string]map[string]string{
-	"aos": {
-		"error()": emptyResponse,
-	},
-	"aos2_0_4_32": {
-		"a handler that answers": falsyError,
-		"Send({Target = ao.id, Action = 'Global'}) Spawn('m', {Data = ''}) return 'globals'": falsyError,
-	},
 	"sqlite": {
-		"error()":        emptyResponse,
 		"140 KB of data": "the loader puts a message on a stack of 64 KiB, and traps; we allocate it",
 		"1 MiB of Lua":   "the same",
 		"return #(blob or ''), (blob or ''):sub(-5)": "it reads what the message before wrote",
 	},
 }
-
-const (
-	emptyResponse = "a response that is no object has no fields in JavaScript, and so is an empty success; here it is an error"
-	falsyError    = "the message before had an Error of 0, which JavaScript takes for none; here its state was dropped, and AOS tells"
-)
 
 // TestModulesAnswerAsInTheLegacyLoader runs one script through every module,
 // here and in npm's ao-loader, with the same texts going in.
