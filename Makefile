@@ -50,7 +50,8 @@ bench: setup ## Run the benchmarks and their peers; figures go to .cache/bench.
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME.
 	@for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+		targets=$$($(GO) test -list '^Fuzz' $$pkg | sed -n '/^Fuzz/p'); \
+		for target in $$targets; do \
 			echo "$$pkg $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; \
