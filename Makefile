@@ -10,9 +10,10 @@ TOOL := $(GO) tool -modfile=test/tools.mod
 NODE := node --experimental-wasm-memory64 --no-warnings
 BENCH := .cache/bench
 
-# How long each fuzz target runs, and how often each benchmark.
+# How long each fuzz target runs, and how often and how long each benchmark.
 FUZZTIME ?= 30s
-COUNT ?= 6
+COUNT ?= 3
+BENCHTIME ?= 500ms
 
 .PHONY: help
 help: ## Print this.
@@ -41,9 +42,10 @@ lint: ## Hold the tree to its rules.
 .PHONY: bench
 bench: setup ## Run the benchmarks and their peers; figures go to .cache/bench.
 	@mkdir -p $(BENCH)
-	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -timeout 60m $$($(GO) list ./... | grep -v /test/lint$$) | tee $(BENCH)/aorta.txt
+	$(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) -benchtime $(BENCHTIME) -timeout 60m $$($(GO) list ./... | grep -v /test/lint$$) | tee $(BENCH)/aorta.txt
 	$(NODE) test/bench/v8live.mjs --count=$(COUNT) | tee $(BENCH)/peers.txt
 	$(NODE) test/bench/loader.mjs --count=$(COUNT) | tee -a $(BENCH)/peers.txt
+	cat $(BENCH)/aorta.txt $(BENCH)/peers.txt | $(GO) run ./test/bench/ratios
 	$(TOOL) benchstat $(BENCH)/aorta.txt
 	$(TOOL) benchstat $(BENCH)/peers.txt
 
