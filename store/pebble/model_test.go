@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,12 +76,14 @@ func (m *model) note(f func()) {
 	f()
 }
 
+// content makes some bytes that no other kind and n have, half of them easy to
+// compress.
 func content(kind string, n, size int) []byte {
 	rng := rand.New(rand.NewPCG(uint64(n), uint64(len(kind))))
-	out := fmt.Appendf(nil, "%s %d", kind, n)
 	size = max(size, 12)
+	out := fmt.Appendf(make([]byte, 0, size+16), "%s %d ", kind, n)
 	for len(out) < size {
-		out = fmt.Appendf(out, " %x", rng.IntN(1<<(1+n%30)))
+		out = binary.LittleEndian.AppendUint64(out, rng.Uint64()>>32)
 	}
 	return out[:size]
 }
@@ -151,11 +154,13 @@ func (m *model) step(ctx context.Context, s store.Store, op string, n int) error
 		return m.lease(ctx, s, fmt.Sprint("lease", n%2))
 	case "sync":
 		return m.sync(ctx, s)
+	case "compact":
+		return m.compact(ctx, s.(*Store))
 	}
 	panic("no such operation: " + op)
 }
 
-var operations = []string{"append", "append", "values", "chunks", "chunks", "links", "swap", "lease", "sync"}
+var operations = []string{"append", "append", "values", "chunks", "chunks", "links", "swap", "lease", "sync", "compact"}
 
 func (m *model) append(ctx context.Context, s store.Store, log string) error {
 	var slot uint64
@@ -181,6 +186,21 @@ func (m *model) swap(ctx context.Context, s store.Store, name string, n int) err
 	}
 	m.note(func() { m.links[name] = []int{n} })
 	return nil
+}
+
+// compact lets go of every fifth chunk.
+func (m *model) compact(ctx context.Context, s *Store) error {
+	needed := map[store.Hash]bool{}
+	m.note(func() {
+		for n := range m.chunks {
+			if n%5 == 0 {
+				m.chunks[n] = attempted
+			} else {
+				needed[modelChunk(n).Hash] = true
+			}
+		}
+	})
+	return s.Compact(ctx, func(h store.Hash) bool { return needed[h] })
 }
 
 func (m *model) lease(ctx context.Context, s store.Store, name string) error {
@@ -219,7 +239,7 @@ func (m *model) sync(ctx context.Context, s store.Store) error {
 // check compares what s has with f. What s has is what there is from now on:
 // the model's facts become that.
 func (m *model) check(ctx context.Context, s store.Store, f facts) error {
-	m.facts = f
+	m.note(func() { m.facts = f })
 	for _, check := range []func(context.Context, store.Store) error{
 		m.checkLogs, m.checkValues, m.checkChunks, m.checkLinks, m.checkLeases,
 	} {
@@ -231,20 +251,16 @@ func (m *model) check(ctx context.Context, s store.Store, f facts) error {
 }
 
 func (m *model) checkLogs(ctx context.Context, s store.Store) error {
-	for log, acknowledged := range m.acknowledged {
-		if err := m.checkLog(ctx, s, log, acknowledged); err != nil {
-			return err
-		}
-	}
-	for log := range m.attempted {
-		if err := m.checkLog(ctx, s, log, m.acknowledged[log]); err != nil {
+	f := m.now()
+	for log, attempted := range f.attempted {
+		if err := m.checkLog(ctx, s, log, f.acknowledged[log], attempted); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *model) checkLog(ctx context.Context, s store.Store, log string, acknowledged uint64) error {
+func (m *model) checkLog(ctx context.Context, s store.Store, log string, acknowledged, attempted uint64) error {
 	var have uint64
 	last, err := s.LastSlot(ctx, log)
 	if err == nil {
@@ -252,8 +268,8 @@ func (m *model) checkLog(ctx context.Context, s store.Store, log string, acknowl
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	if have < acknowledged || have > m.attempted[log] {
-		return fmt.Errorf("%s has %d slots; %d were acknowledged and %d attempted", log, have, acknowledged, m.attempted[log])
+	if have < acknowledged || have > attempted {
+		return fmt.Errorf("%s has %d slots; %d were acknowledged and %d attempted", log, have, acknowledged, attempted)
 	}
 	next := uint64(0)
 	for r, err := range s.Records(ctx, log, 0) {
@@ -268,18 +284,17 @@ func (m *model) checkLog(ctx context.Context, s store.Store, log string, acknowl
 	if next != have {
 		return fmt.Errorf("%s has %d records, and says %d", log, next, have)
 	}
-	m.acknowledged[log] = have
-	m.attempted[log] = have
+	m.note(func() { m.acknowledged[log], m.attempted[log] = have, have })
 	return nil
 }
 
 func (m *model) checkValues(ctx context.Context, s store.Store) error {
-	for n, stage := range m.values {
+	for n, stage := range m.now().values {
 		v := modelValue(n)
 		got, err := s.Value(ctx, store.Sum(v))
 		switch {
 		case errors.Is(err, store.ErrNotFound) && stage < durable:
-			delete(m.values, n)
+			m.note(func() { delete(m.values, n) })
 		case err != nil:
 			return fmt.Errorf("value %d, stage %d: %w", n, stage, err)
 		case !bytes.Equal(got, v):
@@ -290,7 +305,7 @@ func (m *model) checkValues(ctx context.Context, s store.Store) error {
 }
 
 func (m *model) checkChunks(ctx context.Context, s store.Store) error {
-	for n, stage := range m.chunks {
+	for n, stage := range m.now().chunks {
 		c := modelChunk(n)
 		has, err := s.HasChunks(ctx, []store.Hash{c.Hash})
 		if err != nil {
@@ -304,7 +319,7 @@ func (m *model) checkChunks(ctx context.Context, s store.Store) error {
 		})
 		switch {
 		case errors.Is(err, store.ErrNotFound) && stage < durable && !has[0]:
-			delete(m.chunks, n)
+			m.note(func() { delete(m.chunks, n) })
 		case err != nil || !has[0]:
 			return fmt.Errorf("chunk %d, stage %d, there %v: %w", n, stage, has[0], err)
 		}
@@ -313,7 +328,7 @@ func (m *model) checkChunks(ctx context.Context, s store.Store) error {
 }
 
 func (m *model) checkLinks(ctx context.Context, s store.Store) error {
-	for name, targets := range m.links {
+	for name, targets := range m.now().links {
 		got, err := s.Link(ctx, name)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
@@ -324,32 +339,38 @@ func (m *model) checkLinks(ctx context.Context, s store.Store) error {
 		if i < 0 {
 			return fmt.Errorf("%s points to %q, %v: older than what was durable, or never set; may be %v", name, got, err, targets)
 		}
-		m.links[name] = targets[i : i+1 : i+1]
+		m.note(func() { m.links[name] = targets[i : i+1 : i+1] })
 	}
 	return nil
 }
 
 func (m *model) checkLeases(ctx context.Context, s store.Store) error {
-	for name, last := range m.tokens {
-		token, err := s.Acquire(ctx, name, "checker")
-		var conflict *store.ConflictError
-		if errors.As(err, &conflict) {
-			// The crash came before its release.
-			if token, err = s.Acquire(ctx, name, "me"); err == nil && token >= last {
-				err = s.Release(ctx, name, "me", token)
+	for name, last := range m.now().tokens {
+		// A crash may have come before a release.
+		for _, owner := range []string{"me", "checker"} {
+			token, err := s.Acquire(ctx, name, owner)
+			var conflict *store.ConflictError
+			if errors.As(err, &conflict) {
+				continue
 			}
-			if err != nil || token < last {
-				return fmt.Errorf("%s is held under token %d after %d, %w", name, token, last, err)
+			if err == nil && token < last {
+				err = fmt.Errorf("%s gave token %d after %d", name, token, last)
 			}
-			continue
+			if err == nil {
+				err = s.Release(ctx, name, owner, token)
+			}
+			if err != nil {
+				return err
+			}
 		}
+		token, err := s.Acquire(ctx, name, "checker")
 		if err != nil {
 			return err
 		}
 		if token <= last {
 			return fmt.Errorf("%s gave token %d after %d", name, token, last)
 		}
-		m.tokens[name] = token
+		m.note(func() { m.tokens[name] = token })
 		if err := s.Release(ctx, name, "checker", token); err != nil {
 			return err
 		}

@@ -256,7 +256,8 @@ func (s *Store) going(ctx context.Context) error {
 // goroutine, so f's word isn't enough.
 func (s *Store) write(what string, f func() error) error {
 	err := f()
-	if nothing, ok := err.(unwritten); ok {
+	var nothing unwritten
+	if errors.As(err, &nothing) {
 		return nothing.error
 	}
 	if err != nil {
