@@ -32,12 +32,12 @@ func (b *body) account(r *reader) {
 	}
 }
 
-// function returns the rewritten body of defined function i, without its length.
-func (p *plan) function(i int) []byte {
+// function appends the rewritten body of defined function i, without its length.
+func (p *plan) function(i int, out []byte) []byte {
 	src := p.bodies[i]
 	r := src.reader()
 	t := p.types[p.funcs[i]]
-	b := &body{plan: p, scan: p.scan.bodies[i], out: make([]byte, 0, len(src.data)+len(src.data)/8+16)}
+	b := &body{plan: p, scan: p.scan.bodies[i], out: out}
 	locals := p.locals(r, t)
 	if b.scan.legacy {
 		return b.legacyFunction(src, r, t, locals)

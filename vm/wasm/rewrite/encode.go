@@ -8,11 +8,20 @@ var preamble = []byte{0, 'a', 's', 'm', 1, 0, 0, 0}
 // once it is rewritten. Real modules grow by a hundredth.
 const maxGrowth = 2
 
-func section(out []byte, id byte, content []byte) []byte {
-	if content == nil {
+// section appends a section, unless it has no content.
+func section(out []byte, id byte, content ...[]byte) []byte {
+	size := 0
+	for _, c := range content {
+		size += len(c)
+	}
+	if size == 0 {
 		return out
 	}
-	return append(appendU(append(out, id), uint64(len(content))), content...)
+	out = appendU(append(out, id), uint64(size))
+	for _, c := range content {
+		out = append(out, c...)
+	}
+	return out
 }
 
 // vector starts a section's content; nil, and so no section, for no items.
@@ -25,17 +34,21 @@ func vector(n int) []byte {
 
 func (p *plan) encode() []byte {
 	// Code first: it adds types, and globals for exceptions.
-	var bodies []byte
+	size := 0
+	for _, b := range p.bodies {
+		size += len(b.data)
+	}
+	bodies, scratch := make([]byte, 0, size+size/16), []byte(nil)
 	for i := range p.funcs {
-		b := p.function(i)
+		b := p.function(i, scratch[:0])
+		scratch = b
 		if bodies = append(appendU(bodies, uint64(len(b))), b...); len(bodies) > maxGrowth*p.limits.ModuleBytes {
 			p.bodies[i].reader().fail(Oversize, "it has over %d bytes once it is rewritten", maxGrowth*p.limits.ModuleBytes)
 		}
 	}
 	startAt, starts := p.planStart()
-	code := append(vector(len(p.funcs)+len(p.added)), bodies...)
 	for _, f := range p.added {
-		code = append(appendU(code, uint64(len(f.body))), f.body...)
+		bodies = append(appendU(bodies, uint64(len(f.body))), f.body...)
 	}
 
 	types := vector(len(p.newTypes))
@@ -103,7 +116,8 @@ func (p *plan) encode() []byte {
 		count = appendU(nil, uint64(*p.dataCount))
 	}
 
-	out := slices.Clone(preamble)
+	size = len(bodies) + len(p.datas.data)
+	out := append(make([]byte, 0, size+size/8), preamble...)
 	out = section(out, secType, types)
 	out = section(out, secImport, imports)
 	out = section(out, secFunction, funcs)
@@ -115,7 +129,7 @@ func (p *plan) encode() []byte {
 	out = section(out, secStart, start)
 	out = section(out, secElem, p.encodeElements())
 	out = section(out, secDataCount, count)
-	out = section(out, secCode, code)
+	out = section(out, secCode, vector(len(p.funcs)+len(p.added)), bodies)
 	out = section(out, secData, p.datas.data)
 	return p.encodeNames(out)
 }

@@ -54,21 +54,3 @@ func BenchmarkRewrite(b *testing.B) {
 		})
 	}
 }
-
-// TestLargeModulesAreRewrittenInAMoment leaves slow machines ten times what
-// it took where this was written.
-func TestLargeModulesAreRewrittenInAMoment(t *testing.T) {
-	wasm, err := os.ReadFile(modules.Path(t, "sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	best := time.Hour
-	for range 3 {
-		begin := time.Now()
-		rewritten(t, wasm)
-		best = min(best, time.Since(begin)/2)
-	}
-	if best > time.Second {
-		t.Errorf("rewriting %d bytes took %v", len(wasm), best)
-	}
-}
