@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"aorta/device/jsoniface"
 	"aorta/process"
@@ -25,6 +26,9 @@ type Config struct {
 	Cache string
 	// Tracking is how written pages are found.
 	Tracking image.Mode
+	// Wall is how long a message may take on this node; 0 means as long as
+	// its process's definition says.
+	Wall time.Duration
 	// NoFuel turns instruction counting off.
 	NoFuel bool
 	// Process configures the runtime; its Devices are filled in.
@@ -67,6 +71,7 @@ func Open(ctx context.Context, c Config) (n *Node, err error) {
 	}
 	n.closers = append(n.closers, func(context.Context) error { return n.Engine.Close() })
 	n.Device = jsoniface.New(n.Engine, n.Store)
+	n.Device.Wall = c.Wall
 	c.Process.Devices = map[string]process.Device{jsoniface.Name: n.Device}
 	c.Process.Logger = c.Logger
 	if n.Runtime, err = process.Open(ctx, n.Store, c.Process); err != nil {

@@ -10,7 +10,7 @@ fail() {
 }
 
 # Commands, and the Debian packages that have them.
-packages=(gcc:gcc make:make node:nodejs npm:npm tar:tar git:git)
+packages=(gcc:gcc make:make node:nodejs npm:npm tar:tar git:git clang++-19:clang-19 wasm-ld-19:lld-19)
 missing=()
 for p in "${packages[@]}"; do
 	command -v "${p%%:*}" >/dev/null || missing+=("${p##*:}")
@@ -32,7 +32,7 @@ go mod download -modfile=test/tools.mod
 node test/modules/fetch.mjs
 
 # npm ci removes and installs everything, so it is run only for another lock.
-for dir in test/oracle; do
+for dir in test/oracle vm/wasm/rewrite/testdata/oracle; do
 	installed=$dir/node_modules/.lock
 	if ! cmp -s "$dir/package-lock.json" "$installed"; then
 		echo "setup: npm ci in $dir"

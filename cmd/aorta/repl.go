@@ -127,7 +127,7 @@ func (r *repl) eval(ctx context.Context, lua string) error {
 	}
 	res, err := r.node.Runtime.Result(ctx, r.def.ID, a.Slot)
 	if err != nil {
-		return err
+		return advise(err)
 	}
 	var parsed jsoniface.Result
 	if err := json.Unmarshal(res.Data, &parsed); err != nil {

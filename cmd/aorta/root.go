@@ -69,6 +69,7 @@ func atMost(n int) cobra.PositionalArgs {
 // dataFlags are the flags of every command that opens a data directory.
 type dataFlags struct {
 	dir, cache, tracking string
+	wall                 time.Duration
 	verbose              bool
 }
 
@@ -76,6 +77,7 @@ func (f *dataFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.dir, "data", defaultDir(), "data `directory`; made if it isn't there")
 	c.Flags().StringVar(&f.cache, "code-cache", os.Getenv("AORTA_CODE_CACHE"), "`directory` of compiled modules, which several nodes may share; in the data directory if left out")
 	c.Flags().StringVar(&f.tracking, "tracking", "auto", "how to find written memory: auto, pagemap-scan, pagemap or compare")
+	c.Flags().DurationVar(&f.wall, "wall", vm.DefaultWall, "time that a message may take on this node; one that takes longer has no result, and is tried again when it is asked for")
 	c.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "log what happens to standard error")
 }
 
@@ -94,7 +96,7 @@ func (f *dataFlags) open(c *cobra.Command, opts process.Options) (*node.Node, er
 	if err != nil {
 		return nil, usageError{err}
 	}
-	cfg := node.Config{Dir: f.dir, Cache: f.cache, Tracking: mode, Process: opts}
+	cfg := node.Config{Dir: f.dir, Cache: f.cache, Tracking: mode, Wall: f.wall, Process: opts}
 	if f.verbose {
 		cfg.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -111,18 +113,16 @@ func (f *dataFlags) open(c *cobra.Command, opts process.Options) (*node.Node, er
 // limitFlags are the limits of a new process.
 type limitFlags struct {
 	fuel   uint64
-	wall   time.Duration
 	memory uint64
 }
 
 func (f *limitFlags) add(c *cobra.Command) {
 	c.Flags().Uint64Var(&f.fuel, "fuel", vm.DefaultFuel, "instructions that a message may take (set when the process is made)")
 	c.Flags().Uint64Var(&f.memory, "memory", vm.DefaultMemory>>20, "memory that the process may have, in MiB (set when the process is made)")
-	c.Flags().DurationVar(&f.wall, "wall", vm.DefaultWall, "time that a message may take on this node (set when the process is made)")
 }
 
 func (f *limitFlags) limits() vm.Limits {
-	return vm.Limits{Fuel: f.fuel, Memory: f.memory << 20, Wall: f.wall}
+	return vm.Limits{Fuel: f.fuel, Memory: f.memory << 20}
 }
 
 // readModule reads a module from a file.

@@ -181,9 +181,17 @@ func (s *session) send(ctx context.Context, msg []byte) error {
 	}
 	res, err := s.node.Runtime.Result(ctx, s.def.ID, a.Slot)
 	if err != nil {
-		return err
+		return advise(err)
 	}
 	return s.print(res)
+}
+
+// advise adds what to do to errors that a person can do something about.
+func advise(err error) error {
+	if process.Wire(err).Details.Code == process.CodeWallTime {
+		return fmt.Errorf("%w; it waits to be computed: allow it more time with --wall", err)
+	}
+	return err
 }
 
 // line is a result as --json prints it.

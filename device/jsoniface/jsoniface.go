@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"aorta/process"
 	"aorta/store"
@@ -32,6 +33,9 @@ type Device struct {
 	engine  *wasm.Engine
 	modules store.Values
 	chunks  store.Chunks
+	// Wall, if not 0, is how long a message may take on this node, in place of
+	// what its process's definition says. It is no part of any result.
+	Wall time.Duration
 
 	mu       sync.Mutex
 	compiled map[string]*wasm.Module // by Definition.Module

@@ -36,6 +36,9 @@ func (m *machine) Compute(ctx context.Context, a *process.Assignment) (*process.
 	}
 	m.text = text
 	limits := m.def.Limits.WithDefaults()
+	if m.device.Wall > 0 {
+		limits.Wall = m.device.Wall
+	}
 	var reply []byte
 	ledger, err := m.in.Run(ctx, vm.Env{Time: a.Timestamp, Seed: seed(a.Process, a.Slot)}, limits, func(g wasm.Guest) (err error) {
 		reply, err = wasm.CallText(g, "handle", [][]byte{text, m.env}, limits.Output)

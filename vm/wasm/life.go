@@ -156,6 +156,16 @@ func (in *Instance) Mark() (pages int, err error) {
 		}
 	}
 	in.marked = rest
+	if in.mod.info.Leaks && in.image != nil {
+		// The engine never frees what a throw allocated, so an instance of
+		// such a module doesn't live longer than to its mark: a restored one
+		// would have room that this one hasn't.
+		back := in.image.Backing().Retain()
+		defer back.Release()
+		if err := in.remake(back, rest); err != nil {
+			return 0, fmt.Errorf("mark: %w", err)
+		}
+	}
 	return pages, nil
 }
 

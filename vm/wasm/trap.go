@@ -73,6 +73,9 @@ func (in *Instance) ended(ctx context.Context, err error) error {
 	if !errors.As(err, &native) {
 		return err // package vm's or ours already
 	}
+	if strings.Contains(err.Error(), "GC heap out of memory") {
+		return &vm.LimitError{Kind: vm.LimitMemory, Max: in.limits.Memory, Used: in.limits.Memory}
+	}
 	if strings.Contains(err.Error(), "exception") {
 		return &vm.TrapError{Code: vm.TrapException}
 	}
@@ -95,11 +98,16 @@ func invalid(err error) error {
 	return fmt.Errorf("not a valid WebAssembly module: %s", firstLine(err.Error()))
 }
 
+// maxReason bounds what is quoted of the engine, in bytes: a backtrace can have
+// hundreds of thousands.
+const maxReason = 1 << 10
+
 // firstLine drops the native backtraces that the engine appends.
 func firstLine(s string) string {
 	if i := strings.Index(s, "\n\nStack backtrace:"); i >= 0 {
 		s = s[:i]
 	}
+	s = s[:min(len(s), maxReason)]
 	s = strings.ReplaceAll(strings.TrimSpace(s), "\n\nCaused by:\n", ": ")
 	return strings.Join(strings.Fields(s), " ")
 }
