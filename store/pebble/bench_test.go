@@ -126,6 +126,26 @@ func BenchmarkPutChunks(b *testing.B) {
 	}
 }
 
+// BenchmarkPutChunksSync is what a checkpoint costs until it is durable.
+func BenchmarkPutChunksSync(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	const n = 300
+	chunks := heapPages(1, n)
+	b.SetBytes(n * 4 << 10)
+	for i := 0; b.Loop(); i++ {
+		for j := range chunks {
+			binary.LittleEndian.PutUint64(chunks[j].Data[j*8:], uint64(i))
+			chunks[j].Hash = store.Sum(chunks[j].Data)
+		}
+		if err := s.PutChunks(b.Context(), chunks); err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Sync(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkChunks(b *testing.B) {
 	s := open(b, b.TempDir(), Options{})
 	const n = 1000
@@ -135,6 +155,9 @@ func BenchmarkChunks(b *testing.B) {
 		hashes[i] = c.Hash
 	}
 	if err := s.PutChunks(b.Context(), chunks); err != nil {
+		b.Fatal(err)
+	}
+	if err := s.Sync(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	b.SetBytes(n * 4 << 10)

@@ -86,8 +86,13 @@ func (s *Store) HasChunks(ctx context.Context, hashes []store.Hash) ([]bool, err
 		return nil, err
 	}
 	defer leave()
+	// First the backlog: what leaves it is in the index by then.
+	waiting := s.backlog.waits(hashes)
 	out := make([]bool, len(hashes))
 	for i, h := range hashes {
+		if _, out[i] = waiting[i]; out[i] {
+			continue
+		}
 		if out[i], err = s.stored(h); err != nil {
 			return nil, fmt.Errorf("chunk %s: %w", h, err)
 		}
@@ -107,98 +112,103 @@ func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
 			return fmt.Errorf("put chunks: a chunk of %d bytes is over the limit of %d", len(c.Data), store.MaxChunk)
 		}
 	}
+	s.known.begin(s)
+	if err := s.backlog.room(ctx); err != nil {
+		return err
+	}
 	s.reuse.RLock()
 	defer s.reuse.RUnlock()
 	s.keepAlive(chunks)
-	s.known.begin(s)
-	frames := divide(chunks)
-	defer func() {
-		for i := range frames {
-			if frames[i].scratch != nil {
-				s.workers.put(frames[i].scratch)
-			}
-		}
-	}()
-	if err := s.workers.each(len(frames), func(i int) error { return s.pack(&frames[i]) }); err != nil {
+	fresh, err := s.fresh(chunks)
+	if err != nil {
 		return fmt.Errorf("put chunks: %w", err)
 	}
-	fresh := 0
-	for _, f := range frames {
-		fresh += len(f.chunks)
-		for _, c := range f.chunks {
-			s.known.add(c.Hash)
-		}
+	if len(fresh) > 0 {
+		s.backlog.put(fresh)
 	}
-	if fresh == 0 {
-		return nil
-	}
-	return s.write("put chunks", func() error { return s.putFrames(frames, fresh) })
+	// The packer may have found out meanwhile that the disk is broken.
+	return s.failed()
 }
 
-// A frameOfChunks is some chunks of one call that go into one frame.
-type frameOfChunks struct {
-	chunks  []store.Chunk // those that are there already have no Data after pack
-	scratch *scratch      // holds the frame
-}
-
-// divide cuts chunks into frames, without those that come twice.
-func divide(chunks []store.Chunk) []frameOfChunks {
+// fresh returns a copy of those of chunks that aren't there yet, each once.
+func (s *Store) fresh(chunks []store.Chunk) ([]store.Chunk, error) {
+	hashes := make([]store.Hash, len(chunks))
+	for i, c := range chunks {
+		hashes[i] = c.Hash
+	}
+	waiting := s.backlog.waits(hashes)
 	seen := make(map[store.Hash]struct{}, len(chunks))
-	unique := make([]store.Chunk, 0, len(chunks))
-	for _, c := range chunks {
-		if _, twice := seen[c.Hash]; !twice {
-			seen[c.Hash] = struct{}{}
-			unique = append(unique, c)
+	fresh := make([]store.Chunk, 0, len(chunks))
+	size := 0
+	for i, c := range chunks {
+		if _, waits := waiting[i]; waits {
+			continue
+		}
+		if _, twice := seen[c.Hash]; twice {
+			continue
+		}
+		seen[c.Hash] = struct{}{}
+		there, err := s.stored(c.Hash)
+		if err != nil && !errors.Is(err, store.ErrCorrupt) {
+			return nil, fmt.Errorf("chunk %s: %w", c.Hash, err)
+		}
+		if !there {
+			fresh = append(fresh, c)
+			size += len(c.Data)
 		}
 	}
+	copies := make([]byte, 0, size)
+	for i, c := range fresh {
+		from := len(copies)
+		copies = append(copies, c.Data...)
+		fresh[i].Data = copies[from:len(copies):len(copies)]
+		s.known.add(c.Hash)
+	}
+	return fresh, nil
+}
+
+// A frameOfChunks is some chunks that go into one frame.
+type frameOfChunks struct {
+	chunks  []store.Chunk
+	scratch *scratch // holds the frame, after pack
+}
+
+// divide cuts chunks into frames.
+func divide(chunks []store.Chunk) []frameOfChunks {
 	var frames []frameOfChunks
-	for first, i, size := 0, 0, 0; i < len(unique); i++ {
-		size += len(unique[i].Data)
-		if i+1 == len(unique) || size+len(unique[i+1].Data) > chunkFrame {
-			frames = append(frames, frameOfChunks{chunks: unique[first : i+1]})
+	for first, i, size := 0, 0, 0; i < len(chunks); i++ {
+		size += len(chunks[i].Data)
+		if i+1 == len(chunks) || size+len(chunks[i+1].Data) > chunkFrame {
+			frames = append(frames, frameOfChunks{chunks: chunks[first : i+1]})
 			first, size = i+1, 0
 		}
 	}
 	return frames
 }
 
-// pack makes a frame of those chunks of f that aren't stored yet.
-func (s *Store) pack(f *frameOfChunks) error {
-	sc := s.workers.get()
-	f.scratch = sc
-	sc.raw, sc.packed = sc.raw[:0], sc.packed[:0]
-	fresh := f.chunks[:0]
+// pack makes the frame, in sc.
+func (f *frameOfChunks) pack(sc *scratch) {
+	sc.raw = sc.raw[:0]
 	for _, c := range f.chunks {
-		there, err := s.stored(c.Hash)
-		if err != nil && !errors.Is(err, store.ErrCorrupt) {
-			return fmt.Errorf("chunk %s: %w", c.Hash, err)
-		}
-		if !there {
-			fresh = append(fresh, c)
-			sc.raw = append(sc.raw, c.Data...)
-		}
+		sc.raw = append(sc.raw, c.Data...)
 	}
-	f.chunks = fresh
-	if len(fresh) > 0 {
-		sc.packed = appendFrame(sc.packed, sc.raw)
-	}
-	return nil
+	sc.packed = appendFrame(sc.packed[:0], sc.raw)
+	f.scratch = sc
 }
 
 // putFrames writes frames to a pack, and then where they are to the index.
-// fresh is how many of the chunks are new.
-func (s *Store) putFrames(frames []frameOfChunks, fresh int) error {
-	packed := make([][]byte, 0, len(frames))
-	for _, f := range frames {
-		if len(f.chunks) > 0 {
-			packed = append(packed, f.scratch.packed)
-		}
+func (s *Store) putFrames(frames []frameOfChunks, fresh bool) error {
+	packed := make([][]byte, len(frames))
+	n := 0
+	for i, f := range frames {
+		packed[i] = f.scratch.packed
+		n += len(f.chunks)
 	}
 	number, at, err := s.packs.append(packed...)
 	if err != nil {
 		return err
 	}
-	b := s.db.NewBatchWithSize((fresh + some) * (locationSize + 40))
+	b := s.db.NewBatchWithSize((n + 1) * (locationSize + 40))
 	defer b.Close()
 	for _, f := range frames {
 		l := location{pack: number, offset: uint32(at), size: uint32(len(f.scratch.packed))}
@@ -213,12 +223,12 @@ func (s *Store) putFrames(frames []frameOfChunks, fresh int) error {
 			}
 			l.start += l.length
 		}
-		if len(f.chunks) > 0 {
-			at += int64(len(f.scratch.packed))
-		}
+		at += int64(len(f.scratch.packed))
 	}
-	if err := count(b, keyChunk, fresh); err != nil {
-		return err
+	if fresh {
+		if err := count(b, keyChunk, n); err != nil {
+			return err
+		}
 	}
 	return b.Commit(pebble.NoSync)
 }

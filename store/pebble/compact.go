@@ -65,6 +65,9 @@ func (s *Store) Compact(ctx context.Context, keep func(store.Hash) bool) error {
 	defer s.moving.one.Unlock()
 	s.watch(true)
 	defer s.watch(false)
+	if err := s.backlog.drain(ctx); err != nil {
+		return err
+	}
 
 	// From here on, whatever is put goes to a pack that isn't looked at, or
 	// is known to keepAlive; and whatever was put before is in the index.

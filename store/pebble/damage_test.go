@@ -99,6 +99,9 @@ func TestDamagedPackHandsOutNothingWrongAndIsHealed(t *testing.T) {
 		if _, err := s.PutValues(ctx, value); err != nil {
 			t.Error(err)
 		}
+		if err := s.Sync(ctx); err != nil {
+			t.Error(err)
+		}
 		if err := readAll(s, chunks); err != nil {
 			t.Errorf("byte %d: put again: %v", at, err)
 		}
@@ -182,6 +185,9 @@ func TestDamagedEntriesAreNoticed(t *testing.T) {
 	if err := s.PutChunks(ctx, []store.Chunk{chunk}); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.Sync(ctx); err != nil {
+		t.Fatal(err)
+	}
 	change := func(k []byte, f func(v []byte) []byte) {
 		t.Helper()
 		v, err := s.get(k)
@@ -225,6 +231,9 @@ func TestDamagedEntriesAreNoticed(t *testing.T) {
 		t.Errorf("chunk: %v", err)
 	}
 	if err := s.PutChunks(ctx, []store.Chunk{chunk}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sync(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if err := readAll(s, []store.Chunk{chunk}); err != nil {

@@ -75,7 +75,7 @@ func (c *compaction) emptySome(packs map[uint32]bool) error {
 // remove removes packs that nothing is in any more.
 func (c *compaction) remove(packs map[uint32]bool) error {
 	// The new places must be durable before the old ones are gone.
-	if err := c.s.sync(); err != nil {
+	if err := c.s.sync(c.ctx); err != nil {
 		return err
 	}
 	c.s.packs.syncing.Lock()
@@ -129,16 +129,11 @@ func (c *compaction) moveChunks(group []entry) error {
 		return nil
 	}
 	for i := range frames {
-		sc := new(scratch)
-		for _, chunk := range frames[i].chunks {
-			sc.raw = append(sc.raw, chunk.Data...)
-		}
-		sc.packed = appendFrame(nil, sc.raw)
-		frames[i].scratch = sc
+		frames[i].pack(new(scratch))
 	}
 	c.s.reuse.Lock()
 	defer c.s.reuse.Unlock()
-	return c.s.write("move chunks", func() error { return c.s.putFrames(frames, 0) })
+	return c.s.write("move chunks", func() error { return c.s.putFrames(frames, false) })
 }
 
 func (c *compaction) readChunks(group []entry) ([]store.Chunk, error) {

@@ -8,14 +8,15 @@
 //	packs/   chunks and large values, see packs.go
 //
 // One goroutine, the committer (commit.go), writes logs: it takes what all
-// callers want to append and commits and syncs it at once. Everything else is
-// written by whoever calls. The first write that fails stops the store: from
+// callers want to append and commits and syncs it at once. Another, the packer
+// (backlog.go), writes chunks. Everything else is written by whoever calls. The first write that fails stops the store: from
 // then on the disk is left as it is, as if the machine had crashed at that
 // moment (disk.go), and what is in memory can still be read.
 //
 // Locks, in the order in which they may be held together: moving.one,
-// Store.reuse, moving.mu, packs.syncing, packs.mu, packs.files.mu. Store.swaps,
-// Store.leases and slots.mu are held with none of them.
+// Store.reuse, moving.mu or backlog.mu, packs.syncing, packs.mu, packs.files.mu.
+// Store.swaps, Store.leases, committer.mu and slots.mu are held with none of
+// them.
 package pebble
 
 import (
@@ -88,6 +89,7 @@ type Store struct {
 	packs    *packs
 	suspects suspects
 	known    known
+	backlog  backlog
 	workers  *workers
 	moving   moving
 
@@ -111,7 +113,7 @@ var _ store.Store = (*Store)(nil)
 // version wrote it. A directory that can't be opened is left as it was.
 func Open(dir string, opts Options) (*Store, error) {
 	opts = opts.withDefaults()
-	s := &Store{opts: opts, logger: opts.Logger, workers: newWorkers(opts.Workers), commits: newCommitter(), slots: newSlots()}
+	s := &Store{opts: opts, logger: opts.Logger, workers: newWorkers(opts.Workers), backlog: newBacklog(), commits: newCommitter(), slots: newSlots()}
 	s.disk = newDisk(opts.FS, func(err error) { _ = s.fail(err) })
 	if err := s.open(dir); err != nil {
 		// A disk that failed is the cause of whatever went wrong after it.
@@ -120,6 +122,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 		return nil, errors.Join(err, s.shut())
 	}
+	s.backlog.packing.Go(s.packLoop)
 	s.commits.running.Go(s.commitLoop)
 	return s, nil
 }
@@ -169,8 +172,9 @@ func (s *Store) Close() error {
 	s.commits.stop()
 	failed := s.failed()
 	if failed == nil {
-		failed = s.sync()
+		failed = s.sync(context.Background())
 	}
+	s.backlog.stop()
 	err := s.shut()
 	if failed != nil {
 		return fmt.Errorf("close store: %w", failed)
@@ -188,10 +192,13 @@ func (s *Store) Sync(ctx context.Context) error {
 		return err
 	}
 	defer leave()
-	return s.sync()
+	return s.sync(ctx)
 }
 
-func (s *Store) sync() error {
+func (s *Store) sync(ctx context.Context) error {
+	if err := s.backlog.drain(ctx); err != nil {
+		return err
+	}
 	return s.write("sync", func() error {
 		if err := s.syncPacks(); err != nil {
 			return err

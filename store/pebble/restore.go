@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -80,14 +81,33 @@ func (s *Store) Chunks(ctx context.Context, hashes []store.Hash, f func(i int, d
 		return err
 	}
 	defer leave()
-	stretches, release, err := s.plan(hashes)
+	// First the backlog: what leaves it is in the index by then.
+	waiting := s.backlog.waits(hashes)
+	packed := make([]int, 0, len(hashes)-len(waiting))
+	for i, h := range hashes {
+		data, waits := waiting[i]
+		if !waits {
+			packed = append(packed, i)
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if store.Sum(data) != h {
+			return fmt.Errorf("chunk %s: %w", h, store.ErrCorrupt)
+		}
+		if err := f(i, bytes.Clone(data)); err != nil {
+			return err
+		}
+	}
+	stretches, release, err := s.plan(hashes, packed)
 	// A compaction that moves chunks right now may do so more than once, but
 	// not all the time.
 	for range 10 {
 		if !errors.Is(err, errPackGone) {
 			break
 		}
-		stretches, release, err = s.plan(hashes)
+		stretches, release, err = s.plan(hashes, packed)
 	}
 	if err != nil {
 		return err
@@ -97,22 +117,22 @@ func (s *Store) Chunks(ctx context.Context, hashes []store.Hash, f func(i int, d
 	return r.run(ctx, f)
 }
 
-// plan finds out where chunks are, and opens the packs.
-func (s *Store) plan(hashes []store.Hash) (stretches []stretch, release func(), err error) {
-	list := make([]wanted, len(hashes))
+// plan finds out where the chunks are that indexes say of hashes, and opens
+// the packs.
+func (s *Store) plan(hashes []store.Hash, indexes []int) (stretches []stretch, release func(), err error) {
+	list := make([]wanted, len(indexes))
+	errs := make([]error, len(indexes))
 	const some = 64 // is worth a worker's while
-	err = s.workers.each((len(hashes)+some-1)/some, func(n int) error {
-		for i := n * some; i < min((n+1)*some, len(hashes)); i++ {
-			l, err := s.locate(hashes[i])
-			if err != nil {
-				return fmt.Errorf("chunk %s: %w", hashes[i], err)
-			}
-			list[i] = wanted{i, l}
+	s.workers.each((len(indexes)+some-1)/some, func(n int) {
+		for i := n * some; i < min((n+1)*some, len(indexes)); i++ {
+			list[i].i = indexes[i]
+			list[i].location, errs[i] = s.locate(hashes[indexes[i]])
 		}
-		return nil
 	})
-	if err != nil {
-		return nil, nil, err
+	for i, err := range errs {
+		if err != nil {
+			return nil, nil, fmt.Errorf("chunk %s: %w", hashes[indexes[i]], err)
+		}
 	}
 	slices.SortFunc(list, func(a, b wanted) int {
 		return cmp.Or(cmp.Compare(a.pack, b.pack), cmp.Compare(a.offset, b.offset), cmp.Compare(a.start, b.start))

@@ -21,6 +21,9 @@ func (s *Store) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	defer leave()
+	if err := s.backlog.drain(ctx); err != nil {
+		return Stats{}, err
+	}
 	var st Stats
 	for kind, n := range map[byte]*int64{keyValue: &st.Values, keyChunk: &st.Chunks} {
 		if *n, err = s.counted(kind); err != nil {

@@ -149,13 +149,9 @@ func (s *Store) locateLarge(h store.Hash) (run, error) {
 // putLarge writes a large value to a pack, and where it is to b.
 func (s *Store) putLarge(b *pebble.Batch, h store.Hash, v []byte) error {
 	frames := make([][]byte, (len(v)+valueFrame-1)/valueFrame)
-	err := s.workers.each(len(frames), func(i int) error {
+	s.workers.each(len(frames), func(i int) {
 		frames[i] = appendFrame(nil, v[i*valueFrame:min((i+1)*valueFrame, len(v))])
-		return nil
 	})
-	if err != nil {
-		return err
-	}
 	r := run{length: uint32(len(v))}
 	for _, f := range frames {
 		r.size += uint32(len(f))

@@ -43,27 +43,15 @@ func (w *workers) hire(n int, f func()) (wait func()) {
 	return wg.Wait
 }
 
-// each calls f with 0 to n-1, in any order, some at once. f ends it early by
-// returning an error, one of which each returns.
-func (w *workers) each(n int, f func(i int) error) error {
+// each calls f with 0 to n-1, in any order, some at once.
+func (w *workers) each(n int, f func(i int)) {
 	var next atomic.Int64
-	var failed atomic.Pointer[error]
 	work := func() {
-		for failed.Load() == nil {
-			i := int(next.Add(1)) - 1
-			if i >= n {
-				return
-			}
-			if err := f(i); err != nil {
-				failed.CompareAndSwap(nil, &err)
-			}
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			f(i)
 		}
 	}
 	wait := w.hire(n-1, work)
 	work()
 	wait()
-	if err := failed.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
