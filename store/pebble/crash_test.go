@@ -73,6 +73,7 @@ func TestCrashTakesNothingThatWasAcknowledged(t *testing.T) {
 			if err != nil {
 				t.Fatalf("life %d: %v", life, err)
 			}
+			defer s.Close()
 			if err := m.check(ctx, s, m.now()); err != nil {
 				t.Fatalf("life %d: %v", life, err)
 			}
@@ -106,6 +107,65 @@ func TestCrashTakesNothingThatWasAcknowledged(t *testing.T) {
 			t.Fatalf("stored again: %v", err)
 		}
 	})
+}
+
+// TestCrashDuringOpeningLeavesADirectoryThatOpens crashes at every write of
+// the first opening, and of one that finds something.
+func TestCrashDuringOpeningLeavesADirectoryThatOpens(t *testing.T) {
+	ctx := t.Context()
+	for seed := range uint64(20) {
+		for n := int64(1); ; n++ {
+			rng := rand.New(rand.NewPCG(seed, uint64(n)))
+			fs, m := vfs.NewCrashableMem(), newModel()
+			if seed%2 == 1 {
+				s, err := Open("data", with(tiny, fs))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, op := range operations {
+					if err := m.step(ctx, s, op, int(seed)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var writes atomic.Int64
+			disk, crash := crashing(fs, m, n, int(seed%7)*15, rng)
+			s, err := Open("data", with(tiny, counting(disk, &writes)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, opening := crash(), writes.Load()
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			again, err := Open("data", with(tiny, left.disk))
+			if err != nil {
+				t.Fatalf("seed %d, write %d: %v", seed, n, err)
+			}
+			if err := m.check(ctx, again, left.known); err != nil {
+				t.Errorf("seed %d, write %d: %v", seed, n, err)
+			}
+			if err := again.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n > opening {
+				break
+			}
+		}
+	}
+}
+
+// counting returns a file system that counts its writes.
+func counting(fs vfs.FS, writes *atomic.Int64) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			writes.Add(1)
+		}
+		return nil
+	}))
 }
 
 func with(opts Options, fs vfs.FS) Options {

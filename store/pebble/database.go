@@ -67,6 +67,8 @@ func (s *Store) openDB(dir string) error {
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	s.disk.opening.Store(true)
+	defer s.disk.opening.Store(false)
 	var err error
 	if s.db, err = pebble.Open(dir, opts); err != nil {
 		return fmt.Errorf("open database: %w", plain(err))

@@ -31,6 +31,7 @@ type disk struct {
 	report  func(error)
 
 	frozen   atomic.Bool
+	opening  atomic.Bool // the database is being opened
 	memory   *vfs.MemFS // files made after freezing
 	released chan struct{}
 	once     sync.Once
@@ -86,8 +87,11 @@ func (d *disk) make(name string, category vfs.DiskWriteCategory, create func() (
 	}
 	if category == compactionCategory {
 		// Rewriting in memory what is on disk would help nobody, and failing
-		// would only make Pebble try again at once.
-		<-d.released
+		// would only make Pebble try again at once. While it opens, it waits
+		// for compactions, and then doesn't try again.
+		if !d.opening.Load() {
+			<-d.released
+		}
 		return nil, errFrozen
 	}
 	if err := d.memory.MkdirAll(d.memory.PathDir(name), 0o700); err != nil {
@@ -100,6 +104,15 @@ func (d *disk) make(name string, category vfs.DiskWriteCategory, create func() (
 const compactionCategory = "pebble-compaction"
 
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(d.PathBase(name), "marker.") {
+		// A marker is a file whose name names another file, the manifest, and
+		// Pebble makes both names durable with one sync of the directory. A
+		// crash before that may keep the marker and lose the manifest, unless
+		// the manifest's name is durable first.
+		if err := syncDir(d, d.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	return d.make(name, category, func() (vfs.File, error) { return d.FS.Create(name, category) })
 }
 
