@@ -32,7 +32,7 @@ type disk struct {
 
 	frozen   atomic.Bool
 	opening  atomic.Bool // the database is being opened
-	memory   *vfs.MemFS // files made after freezing
+	memory   *vfs.MemFS  // files made after freezing
 	released chan struct{}
 	once     sync.Once
 }
