@@ -37,10 +37,10 @@ func crashing(fs *vfs.MemFS, m *model, n int64, unsynced int, rng *rand.Rand) (v
 			later := m.now()
 			known.attempted = later.attempted
 			for v := range later.values {
-				known.values[v] = known.values[v]
+				attempt(known.values, v)
 			}
 			for c := range later.chunks {
-				known.chunks[c] = known.chunks[c]
+				attempt(known.chunks, c)
 			}
 			for name, targets := range later.links {
 				known.links[name] = append(known.links[name], targets...)

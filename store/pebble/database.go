@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -12,8 +13,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
-
-	"bytes"
 
 	"aorta/store"
 )
@@ -57,7 +56,7 @@ func (s *Store) openDB(dir string) error {
 		FormatMajorVersion:          databaseFormat,
 		Merger:                      sums,
 		MemTableSize:                uint64(s.opts.MemTableBytes),
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,
 		L0CompactionThreshold:       4,
 		MaxOpenFiles:                1000,
 		Logger:                      logger{s.logger},

@@ -121,7 +121,10 @@ func (m *model) step(ctx context.Context, s store.Store, op string, n int) error
 	case "append":
 		return m.append(ctx, s, fmt.Sprint("log", n%3))
 	case "values":
-		m.note(func() { m.values[n], m.values[n+1] = m.values[n], m.values[n+1] })
+		m.note(func() {
+			attempt(m.values, n)
+			attempt(m.values, n+1)
+		})
 		_, err := s.PutValues(ctx, modelValue(n), modelValue(n+1))
 		if err == nil {
 			m.note(func() { m.values[n], m.values[n+1] = max(m.values[n], written), max(m.values[n+1], written) })
@@ -132,7 +135,7 @@ func (m *model) step(ctx context.Context, s store.Store, op string, n int) error
 		m.note(func() {
 			for i := range chunks {
 				chunks[i] = modelChunk(n + i)
-				m.chunks[n+i] = m.chunks[n+i]
+				attempt(m.chunks, n+i)
 			}
 		})
 		err := s.PutChunks(ctx, chunks)
@@ -376,4 +379,11 @@ func (m *model) checkLeases(ctx context.Context, s store.Store) error {
 		}
 	}
 	return nil
+}
+
+// attempt notes that something was tried, if nothing is known of it yet.
+func attempt(stages map[int]stage, n int) {
+	if _, ok := stages[n]; !ok {
+		stages[n] = 0
+	}
 }
