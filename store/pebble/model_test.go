@@ -384,6 +384,6 @@ func (m *model) checkLeases(ctx context.Context, s store.Store) error {
 // attempt notes that something was tried, if nothing is known of it yet.
 func attempt(stages map[int]stage, n int) {
 	if _, ok := stages[n]; !ok {
-		stages[n] = 0
+		stages[n] = attempted
 	}
 }
