@@ -50,6 +50,20 @@ func packOf(v []byte) uint32 { return binary.BigEndian.Uint32(v) }
 // locate returns where a chunk is: store.ErrNotFound if it isn't, or if a
 // crash took it.
 func (s *Store) locate(h store.Hash) (location, error) {
+	l, err := s.lookUp(h)
+	for err == nil && !s.packs.holds(l.pack, int64(l.offset)+int64(l.size)) {
+		// The pack may have been removed after the index was read; then the
+		// index says something else by now.
+		was := l
+		if l, err = s.lookUp(h); err == nil && l == was {
+			return location{}, store.ErrNotFound
+		}
+	}
+	return l, err
+}
+
+// lookUp returns what the index says of a chunk.
+func (s *Store) lookUp(h store.Hash) (location, error) {
 	var k [1 + len(h)]byte
 	k[0] = keyChunk
 	copy(k[1:], h[:])
@@ -58,13 +72,7 @@ func (s *Store) locate(h store.Hash) (location, error) {
 		return location{}, readError(err)
 	}
 	l, err := decodeLocation(v)
-	if err := errors.Join(err, c.Close()); err != nil {
-		return location{}, err
-	}
-	if !s.packs.holds(l.pack, int64(l.offset)+int64(l.size)) {
-		return location{}, store.ErrNotFound
-	}
-	return l, nil
+	return l, errors.Join(err, c.Close())
 }
 
 // stored reports whether a chunk is there and, as far as is known, whole.

@@ -92,8 +92,8 @@ func (s *Store) Append(ctx context.Context, log string, slot uint64, data []byte
 	if err := checkName(log); err != nil {
 		return fmt.Errorf("append: %w", err)
 	}
-	if len(data) > maxRecord {
-		return fmt.Errorf("append to %s: a record of %d bytes is over the limit of %d", log, len(data), maxRecord)
+	if len(data) > store.MaxRecord {
+		return fmt.Errorf("append to %s: a record of %d bytes is over the limit of %d", log, len(data), store.MaxRecord)
 	}
 	a := s.commits.requests.Get().(*appending)
 	a.log, a.slot, a.data = log, slot, data

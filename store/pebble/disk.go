@@ -49,6 +49,13 @@ var errFrozen = errors.New("the disk stopped at an earlier error")
 
 func (d *disk) freeze() { d.frozen.Store(true) }
 
+// fail reports err, the cause, and then freezes: who finds the disk frozen
+// finds the cause reported.
+func (d *disk) fail(err error) {
+	d.report(err)
+	d.freeze()
+}
+
 // release lets go of compactions that were stopped by freezing.
 func (d *disk) release() { d.once.Do(func() { close(d.released) }) }
 
@@ -58,8 +65,7 @@ func (d *disk) failed(err error) error {
 	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
 		return err
 	}
-	d.freeze()
-	d.report(err)
+	d.fail(err)
 	return err
 }
 
@@ -231,8 +237,7 @@ func (f *diskFile) change(n int, op func() (int, error)) (int, error) {
 		if done, err = op(); err == nil {
 			return done, nil
 		}
-		f.disk.freeze()
-		f.disk.report(err)
+		f.disk.fail(err)
 	}
 	if f.expendable {
 		return 0, err
@@ -271,7 +276,6 @@ func (f *diskFile) Close() error {
 	if err == nil || f.readOnly || f.disk.frozen.Load() {
 		return nil
 	}
-	f.disk.freeze()
-	f.disk.report(err)
+	f.disk.fail(err)
 	return nil
 }

@@ -22,10 +22,6 @@ import (
 // early, or they would tell others of what a crash may still take back; so
 // they read no further than slots (slots.go) says.
 
-// maxRecord is the largest record, in bytes: as large as the largest message
-// and then some, small enough that a commit of a few fits in memory.
-const maxRecord = 64 << 20
-
 func logPrefix(log string) []byte { return append(key(keyLog, log), 0) }
 
 func recordKey(log string, slot uint64) []byte {

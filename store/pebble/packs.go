@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -347,5 +346,6 @@ func (p *packs) sizes() map[uint32]int64 {
 	return maps.Clone(p.lengths)
 }
 
-// errPackGone says that a pack was removed after somebody learnt of it.
-var errPackGone = fmt.Errorf("pack: %w", os.ErrNotExist)
+// errPackGone says that a pack was removed after somebody learnt of it. Who
+// looks for its new place and finds none has lost it.
+var errPackGone = damaged("a pack is missing")

@@ -17,6 +17,10 @@ import (
 // calls don't count, little enough that several processors get work.
 const maxRead = 256 << 10
 
+// maxMoves is how often a reader looks again for what a compaction moved away.
+// That may happen more than once, but not all the time: then the pack is lost.
+const maxMoves = 10
+
 // A frameID says where a frame is.
 type frameID struct{ pack, offset uint32 }
 
@@ -101,12 +105,7 @@ func (s *Store) Chunks(ctx context.Context, hashes []store.Hash, f func(i int, d
 		}
 	}
 	stretches, release, err := s.plan(hashes, packed)
-	// A compaction that moves chunks right now may do so more than once, but
-	// not all the time.
-	for range 10 {
-		if !errors.Is(err, errPackGone) {
-			break
-		}
+	for n := 0; n < maxMoves && errors.Is(err, errPackGone); n++ {
 		stretches, release, err = s.plan(hashes, packed)
 	}
 	if err != nil {

@@ -16,9 +16,6 @@ import (
 // it goes into a pack.
 const maxInline = 64 << 10
 
-// maxValue is the largest value, in bytes. It must fit in memory several times.
-const maxValue = 1 << 30
-
 // PutValues implements store.Values.
 func (s *Store) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, error) {
 	leave, err := s.enterToWrite(ctx)
@@ -27,8 +24,8 @@ func (s *Store) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, 
 	}
 	defer leave()
 	for _, v := range values {
-		if len(v) > maxValue {
-			return nil, fmt.Errorf("put values: a value of %d bytes is over the limit of %d", len(v), maxValue)
+		if len(v) > store.MaxValue {
+			return nil, fmt.Errorf("put values: a value of %d bytes is over the limit of %d", len(v), store.MaxValue)
 		}
 	}
 	s.reuse.RLock()
@@ -119,7 +116,7 @@ func decodeRun(v []byte) (run, error) {
 	}
 	u := binary.BigEndian.Uint32
 	r := run{u(v), u(v[4:]), u(v[8:]), u(v[12:])}
-	if r.length > maxValue || int64(r.size) > 2*maxValue {
+	if r.length > store.MaxValue || int64(r.size) > 2*store.MaxValue {
 		return run{}, damaged("the location of a value")
 	}
 	return r, nil
@@ -130,20 +127,26 @@ func (r run) frame() frameID { return frameID{r.pack, r.offset} }
 // locateLarge returns where a large value is: store.ErrNotFound if it isn't,
 // or if a crash took it, or store.ErrCorrupt if it was found damaged.
 func (s *Store) locateLarge(h store.Hash) (run, error) {
+	r, err := s.lookUpLarge(h)
+	for err == nil && !s.packs.holds(r.pack, int64(r.offset)+int64(r.size)) {
+		was := r // as in locate
+		if r, err = s.lookUpLarge(h); err == nil && r == was {
+			return run{}, store.ErrNotFound
+		}
+	}
+	if err == nil && s.suspects.has(r.frame()) {
+		return run{}, store.ErrCorrupt
+	}
+	return r, err
+}
+
+// lookUpLarge returns what the index says of a large value.
+func (s *Store) lookUpLarge(h store.Hash) (run, error) {
 	v, err := s.get(hashKey(keyLarge, h))
 	if err != nil {
 		return run{}, err
 	}
-	r, err := decodeRun(v)
-	switch {
-	case err != nil:
-		return run{}, err
-	case !s.packs.holds(r.pack, int64(r.offset)+int64(r.size)):
-		return run{}, store.ErrNotFound
-	case s.suspects.has(r.frame()):
-		return run{}, store.ErrCorrupt
-	}
-	return r, nil
+	return decodeRun(v)
 }
 
 // putLarge writes a large value to a pack, and where it is to b.
@@ -171,7 +174,7 @@ func (s *Store) large(h store.Hash) ([]byte, error) {
 		return nil, err
 	}
 	v, err := s.readRun(r)
-	if errors.Is(err, errPackGone) {
+	for n := 0; n < maxMoves && errors.Is(err, errPackGone); n++ {
 		// A compaction moved it just now.
 		if r, err = s.locateLarge(h); err == nil {
 			v, err = s.readRun(r)
