@@ -2,6 +2,8 @@ package pebble
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"aorta/store"
@@ -50,12 +52,13 @@ func newBacklog() backlog {
 	}
 }
 
-// waits reports which of hashes wait, with their bytes; nil if none does.
-func (b *backlog) waits(hashes []store.Hash) (found map[int][]byte) {
+// waits reports which of hashes wait, with their bytes, and how many deliveries
+// have been packed by now.
+func (b *backlog) waits(hashes []store.Hash) (found map[int][]byte, packed uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.chunks) == 0 {
-		return nil
+		return nil, b.packed
 	}
 	for i, h := range hashes {
 		if data, ok := b.chunks[h]; ok {
@@ -65,7 +68,7 @@ func (b *backlog) waits(hashes []store.Hash) (found map[int][]byte) {
 			found[i] = data
 		}
 	}
-	return found
+	return found, b.packed
 }
 
 // await waits until ready, which is called under mu, says yes.
@@ -98,22 +101,44 @@ func (b *backlog) drain(ctx context.Context) error {
 	return b.await(ctx, func() bool { return b.packed >= upTo })
 }
 
-// put adds chunks, whose data nobody else changes.
-func (b *backlog) put(chunks []store.Chunk) {
-	d := delivery{chunks: chunks}
+// put adds chunks, whose data nobody else changes, and which were neither
+// here nor stored when the packer had packed asOf deliveries.
+func (b *backlog) put(chunks []store.Chunk, asOf uint64, stored func(store.Hash) (bool, error)) error {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	var d delivery
 	for _, c := range chunks {
-		b.chunks[c.Hash] = c.Data
+		// Others may have put it since. Then it is here still, or else stored
+		// by now: the packer takes nothing away while mu is held.
+		if _, waits := b.chunks[c.Hash]; waits {
+			continue
+		}
+		if b.packed != asOf {
+			there, err := stored(c.Hash)
+			if err != nil && !errors.Is(err, store.ErrCorrupt) {
+				return fmt.Errorf("chunk %s: %w", c.Hash, err)
+			}
+			if there {
+				continue
+			}
+		}
+		d.chunks = append(d.chunks, c)
 		d.size += len(c.Data)
+	}
+	if len(d.chunks) == 0 {
+		return nil
+	}
+	for _, c := range d.chunks {
+		b.chunks[c.Hash] = c.Data
 	}
 	b.size += d.size
 	b.accepted++
 	b.queue = append(b.queue, d)
-	b.mu.Unlock()
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
+	return nil
 }
 
 // take returns the deliveries that are to be packed next.
@@ -182,7 +207,7 @@ func (s *Store) packAll(chunks []store.Chunk) error {
 	frames := divide(chunks)
 	s.workers.each(len(frames), func(i int) { frames[i].pack(s.workers.get()) })
 	s.reuse.RLock()
-	err := s.write("put chunks", func() error { return s.putFrames(frames, true) })
+	err := s.write("put chunks", func() error { return s.putFrames(frames) })
 	s.reuse.RUnlock()
 	for _, f := range frames {
 		s.workers.put(f.scratch)

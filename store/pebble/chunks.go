@@ -11,6 +11,11 @@ import (
 	"aorta/store"
 )
 
+// What is durable stays so: an entry of the index never comes to point to a
+// copy that isn't durable, in place of one that may be. Whoever stores
+// something looks again, when nobody else can come between, whether it is
+// there; and whoever moves something syncs it first.
+
 // location says where a chunk is. The index holds it under the chunk's hash,
 // as five numbers of 4 bytes.
 type location struct {
@@ -95,7 +100,7 @@ func (s *Store) HasChunks(ctx context.Context, hashes []store.Hash) ([]bool, err
 	}
 	defer leave()
 	// First the backlog: what leaves it is in the index by then.
-	waiting := s.backlog.waits(hashes)
+	waiting, _ := s.backlog.waits(hashes)
 	out := make([]bool, len(hashes))
 	for i, h := range hashes {
 		if _, out[i] = waiting[i]; out[i] {
@@ -127,26 +132,27 @@ func (s *Store) PutChunks(ctx context.Context, chunks []store.Chunk) error {
 	s.reuse.RLock()
 	defer s.reuse.RUnlock()
 	s.keepAlive(chunks)
-	fresh, err := s.fresh(chunks)
+	fresh, asOf, err := s.fresh(chunks)
+	if err == nil && len(fresh) > 0 {
+		err = s.backlog.put(fresh, asOf, s.stored)
+	}
 	if err != nil {
 		return fmt.Errorf("put chunks: %w", err)
-	}
-	if len(fresh) > 0 {
-		s.backlog.put(fresh)
 	}
 	// The packer may have found out meanwhile that the disk is broken.
 	return s.failed()
 }
 
-// fresh returns a copy of those of chunks that aren't there yet, each once.
-func (s *Store) fresh(chunks []store.Chunk) ([]store.Chunk, error) {
+// fresh returns a copy of those of chunks that aren't there yet, each once, as
+// of when the packer had packed asOf deliveries.
+func (s *Store) fresh(chunks []store.Chunk) (fresh []store.Chunk, asOf uint64, err error) {
 	hashes := make([]store.Hash, len(chunks))
 	for i, c := range chunks {
 		hashes[i] = c.Hash
 	}
-	waiting := s.backlog.waits(hashes)
+	waiting, asOf := s.backlog.waits(hashes)
 	seen := make(map[store.Hash]struct{}, len(chunks))
-	fresh := make([]store.Chunk, 0, len(chunks))
+	fresh = make([]store.Chunk, 0, len(chunks))
 	size := 0
 	for i, c := range chunks {
 		if _, waits := waiting[i]; waits {
@@ -158,7 +164,7 @@ func (s *Store) fresh(chunks []store.Chunk) ([]store.Chunk, error) {
 		seen[c.Hash] = struct{}{}
 		there, err := s.stored(c.Hash)
 		if err != nil && !errors.Is(err, store.ErrCorrupt) {
-			return nil, fmt.Errorf("chunk %s: %w", c.Hash, err)
+			return nil, 0, fmt.Errorf("chunk %s: %w", c.Hash, err)
 		}
 		if !there {
 			fresh = append(fresh, c)
@@ -172,7 +178,7 @@ func (s *Store) fresh(chunks []store.Chunk) ([]store.Chunk, error) {
 		fresh[i].Data = copies[from:len(copies):len(copies)]
 		s.known.add(c.Hash)
 	}
-	return fresh, nil
+	return fresh, asOf, nil
 }
 
 // A frameOfChunks is some chunks that go into one frame.
@@ -204,8 +210,13 @@ func (f *frameOfChunks) pack(sc *scratch) {
 	f.scratch = sc
 }
 
-// putFrames writes frames to a pack, and then where they are to the index.
-func (s *Store) putFrames(frames []frameOfChunks, fresh bool) error {
+// A placement is where something in a pack is, as the index is to say it.
+type placement struct {
+	key, value []byte
+}
+
+// placeFrames writes frames to a pack, and returns where the chunks are.
+func (s *Store) placeFrames(frames []frameOfChunks) ([]placement, error) {
 	packed := make([][]byte, len(frames))
 	n := 0
 	for i, f := range frames {
@@ -214,29 +225,44 @@ func (s *Store) putFrames(frames []frameOfChunks, fresh bool) error {
 	}
 	number, at, err := s.packs.append(packed...)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b := s.db.NewBatchWithSize((n + 1) * (locationSize + 40))
-	defer b.Close()
+	const keySize = 1 + len(store.Hash{})
+	buf := make([]byte, n*(keySize+locationSize))
+	placed := make([]placement, 0, n)
 	for _, f := range frames {
 		l := location{pack: number, offset: uint32(at), size: uint32(len(f.scratch.packed))}
 		for _, c := range f.chunks {
 			l.length = uint32(len(c.Data))
-			op := b.SetDeferred(1+len(c.Hash), locationSize)
-			op.Key[0] = keyChunk
-			copy(op.Key[1:], c.Hash[:])
-			l.encode(op.Value)
-			if err := op.Finish(); err != nil {
-				return err
-			}
+			p := placement{buf[:keySize:keySize], buf[keySize : keySize+locationSize]}
+			buf = buf[keySize+locationSize:]
+			p.key[0] = keyChunk
+			copy(p.key[1:], c.Hash[:])
+			l.encode(p.value)
+			placed = append(placed, p)
 			l.start += l.length
 		}
 		at += int64(len(f.scratch.packed))
 	}
-	if fresh {
-		if err := count(b, keyChunk, n); err != nil {
+	return placed, nil
+}
+
+// putFrames writes frames of new chunks to a pack, and then where they are to
+// the index.
+func (s *Store) putFrames(frames []frameOfChunks) error {
+	placed, err := s.placeFrames(frames)
+	if err != nil {
+		return err
+	}
+	b := s.db.NewBatchWithSize((len(placed) + 1) * (locationSize + 40))
+	defer b.Close()
+	for _, p := range placed {
+		if err := b.Set(p.key, p.value, nil); err != nil {
 			return err
 		}
+	}
+	if err := count(b, keyChunk, len(placed)); err != nil {
+		return err
 	}
 	return b.Commit(pebble.NoSync)
 }

@@ -37,8 +37,9 @@ func (c *compaction) empty(old map[uint32]int64) error {
 
 func (c *compaction) emptySome(packs map[uint32]bool) error {
 	var moving []entry
+	var err error
 	for _, kind := range []byte{keyChunk, keyLarge} {
-		err := c.scan(kind, func(entries []entry) error {
+		err = c.scan(kind, func(entries []entry) error {
 			for _, e := range entries {
 				if packs[e.pack] {
 					moving = append(moving, e)
@@ -59,15 +60,19 @@ func (c *compaction) emptySome(packs map[uint32]bool) error {
 	for len(values) > 0 && values[0].key[0] == keyChunk {
 		values = values[1:]
 	}
+	var moved []move
 	for group := range slices.Chunk(moving[:len(moving)-len(values)], some) {
-		if err := c.moveChunks(group); err != nil {
+		if moved, err = c.moveChunks(moved, group); err != nil {
 			return err
 		}
 	}
 	for _, e := range values {
-		if err := c.moveValue(e); err != nil {
+		if moved, err = c.moveValue(moved, e); err != nil {
 			return err
 		}
+	}
+	if err := c.point(moved); err != nil {
+		return err
 	}
 	return c.remove(packs)
 }
@@ -115,25 +120,81 @@ func (p *packs) remove(number uint32) error {
 	return err
 }
 
-// moveChunks writes chunks to the current pack.
-func (c *compaction) moveChunks(group []entry) error {
-	chunks, err := c.readChunks(group)
-	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
-		chunks, err = c.readOneByOne(group)
-	}
-	if err != nil {
+// A move is something that is in two places, and where.
+type move struct {
+	from entry
+	to   placement
+}
+
+// point makes the index point to the new places, once those are durable.
+func (c *compaction) point(moved []move) error {
+	if err := c.s.write("sync packs", c.s.syncPacks); err != nil {
 		return err
 	}
-	frames := divide(chunks)
-	if len(frames) == 0 {
+	for group := range slices.Chunk(moved, some) {
+		if err := c.s.going(c.ctx); err != nil {
+			return err
+		}
+		if err := c.pointSome(group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *compaction) pointSome(group []move) error {
+	c.s.reuse.Lock()
+	defer c.s.reuse.Unlock()
+	b := c.s.db.NewBatch()
+	defer b.Close()
+	for _, m := range group {
+		same, err := c.unchanged(m.from)
+		if err != nil {
+			return err
+		}
+		if !same {
+			continue
+		}
+		if err := b.Set(m.to.key, m.to.value, nil); err != nil {
+			return err
+		}
+	}
+	if b.Empty() {
 		return nil
 	}
+	return c.s.write("move", func() error { return b.Commit(pebble.NoSync) })
+}
+
+// unchanged reports whether the index says what it said when e was read.
+func (c *compaction) unchanged(e entry) (bool, error) {
+	now, err := c.s.get(e.key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return bytes.Equal(now, e.value), err
+}
+
+// moveChunks writes chunks to the current pack.
+func (c *compaction) moveChunks(moved []move, group []entry) ([]move, error) {
+	chunks, err := c.readChunks(group)
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNotFound) {
+		group, chunks, err = c.readOneByOne(group)
+	}
+	if err != nil || len(chunks) == 0 {
+		return moved, err
+	}
+	frames := divide(chunks)
 	for i := range frames {
 		frames[i].pack(new(scratch))
 	}
-	c.s.reuse.Lock()
-	defer c.s.reuse.Unlock()
-	return c.s.write("move chunks", func() error { return c.s.putFrames(frames, false) })
+	err = c.s.write("move chunks", func() error {
+		placed, err := c.s.placeFrames(frames)
+		for i, p := range placed {
+			moved = append(moved, move{group[i], p})
+		}
+		return err
+	})
+	return moved, err
 }
 
 func (c *compaction) readChunks(group []entry) ([]store.Chunk, error) {
@@ -150,40 +211,35 @@ func (c *compaction) readChunks(group []entry) ([]store.Chunk, error) {
 }
 
 // readOneByOne reads what can be read of group, and drops the rest.
-func (c *compaction) readOneByOne(group []entry) ([]store.Chunk, error) {
-	var chunks []store.Chunk
-	for i := range group {
+func (c *compaction) readOneByOne(group []entry) (left []entry, chunks []store.Chunk, err error) {
+	for i, e := range group {
 		one, err := c.readChunks(group[i : i+1])
 		if err != nil {
-			if err := c.drop(group[i], err); err != nil {
-				return nil, err
+			if err := c.drop(e, err); err != nil {
+				return nil, nil, err
 			}
 			continue
 		}
-		chunks = append(chunks, one...)
+		left, chunks = append(left, e), append(chunks, one...)
 	}
-	return chunks, nil
+	return left, chunks, nil
 }
 
 // moveValue writes a value to the current pack.
-func (c *compaction) moveValue(e entry) error {
+func (c *compaction) moveValue(moved []move, e entry) ([]move, error) {
 	if err := c.s.going(c.ctx); err != nil {
-		return err
+		return moved, err
 	}
 	v, err := c.s.large(e.hash())
 	if err != nil {
-		return c.drop(e, err)
+		return moved, c.drop(e, err)
 	}
-	c.s.reuse.Lock()
-	defer c.s.reuse.Unlock()
-	return c.s.write("move value", func() error {
-		b := c.s.db.NewBatch()
-		defer b.Close()
-		if err := c.s.putLarge(b, e.hash(), v); err != nil {
-			return err
-		}
-		return b.Commit(pebble.NoSync)
+	err = c.s.write("move value", func() error {
+		p, err := c.s.placeLarge(e.hash(), v)
+		moved = append(moved, move{e, p})
+		return err
 	})
+	return moved, err
 }
 
 // drop takes something out of the index that is lost, unless somebody has put
@@ -194,11 +250,8 @@ func (c *compaction) drop(e entry, cause error) error {
 	}
 	c.s.reuse.Lock()
 	defer c.s.reuse.Unlock()
-	now, err := c.s.get(e.key)
-	if errors.Is(err, store.ErrNotFound) || err == nil && !bytes.Equal(now, e.value) {
-		return nil
-	}
-	if err != nil {
+	same, err := c.unchanged(e)
+	if err != nil || !same {
 		return err
 	}
 	c.s.logger.Error("something that is in use is lost", "hash", e.hash(), "error", cause)

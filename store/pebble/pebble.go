@@ -14,7 +14,8 @@
 // moment (disk.go), and what is in memory can still be read.
 //
 // Locks, in the order in which they may be held together: moving.one,
-// Store.reuse, moving.mu or backlog.mu, packs.syncing, packs.mu, packs.files.mu.
+// Store.reuse, Store.placing, moving.mu or backlog.mu, packs.syncing, packs.mu,
+// packs.files.mu.
 // Store.swaps, Store.leases, committer.mu and slots.mu are held with none of
 // them.
 package pebble
@@ -99,6 +100,8 @@ type Store struct {
 
 	swaps  sync.Mutex // makes reading and writing a link one step
 	leases sync.Mutex // and a lease
+	// placing makes looking for large values and indexing them one step.
+	placing sync.Mutex
 	// reuse is held for reading from looking whether something is in a pack
 	// until the index says so, and for writing by Compact, to come between.
 	reuse sync.RWMutex

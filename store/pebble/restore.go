@@ -86,7 +86,7 @@ func (s *Store) Chunks(ctx context.Context, hashes []store.Hash, f func(i int, d
 	}
 	defer leave()
 	// First the backlog: what leaves it is in the index by then.
-	waiting := s.backlog.waits(hashes)
+	waiting, _ := s.backlog.waits(hashes)
 	packed := make([]int, 0, len(hashes)-len(waiting))
 	for i, h := range hashes {
 		data, waits := waiting[i]

@@ -33,7 +33,8 @@ func (s *Store) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, 
 	hashes := make([]store.Hash, len(values))
 	b := s.db.NewBatch()
 	defer b.Close()
-	fresh := 0
+	small := 0
+	var large []placement
 	for i, v := range values {
 		hashes[i] = store.Sum(v)
 		there, err := s.hasValue(hashes[i], len(v))
@@ -43,23 +44,52 @@ func (s *Store) PutValues(ctx context.Context, values ...[]byte) ([]store.Hash, 
 		if there {
 			continue
 		}
-		fresh++
 		if len(v) <= maxInline {
+			small++
 			err = b.Set(hashKey(keyValue, hashes[i]), v, nil)
 		} else {
-			err = s.write("put large value", func() error { return s.putLarge(b, hashes[i], v) })
+			err = s.write("put large value", func() error {
+				p, err := s.placeLarge(hashes[i], v)
+				large = append(large, p)
+				return err
+			})
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
+	return hashes, s.write("put values", func() error { return s.commitValues(b, small, large) })
+}
+
+// commitValues commits b, which has some small values in it, together with
+// where large ones are.
+func (s *Store) commitValues(b *pebble.Batch, small int, large []placement) error {
+	fresh := small
+	if len(large) > 0 {
+		s.placing.Lock()
+		defer s.placing.Unlock()
+	}
+	for _, p := range large {
+		// Others may have put it since, and it may be durable.
+		_, err := s.locateLarge(store.Hash(p.key[1:]))
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, store.ErrNotFound) && !errors.Is(err, store.ErrCorrupt):
+			return err
+		}
+		fresh++
+		if err := b.Set(p.key, p.value, nil); err != nil {
+			return err
+		}
+	}
 	if fresh == 0 {
-		return hashes, nil
+		return nil
 	}
 	if err := count(b, keyValue, fresh); err != nil {
-		return nil, err
+		return err
 	}
-	return hashes, s.write("put values", func() error { return b.Commit(pebble.NoSync) })
+	return b.Commit(pebble.NoSync)
 }
 
 func (s *Store) hasValue(h store.Hash, length int) (bool, error) {
@@ -149,8 +179,8 @@ func (s *Store) lookUpLarge(h store.Hash) (run, error) {
 	return decodeRun(v)
 }
 
-// putLarge writes a large value to a pack, and where it is to b.
-func (s *Store) putLarge(b *pebble.Batch, h store.Hash, v []byte) error {
+// placeLarge writes a large value to a pack, and returns where it is.
+func (s *Store) placeLarge(h store.Hash, v []byte) (placement, error) {
 	frames := make([][]byte, (len(v)+valueFrame-1)/valueFrame)
 	s.workers.each(len(frames), func(i int) {
 		frames[i] = appendFrame(nil, v[i*valueFrame:min((i+1)*valueFrame, len(v))])
@@ -160,11 +190,8 @@ func (s *Store) putLarge(b *pebble.Batch, h store.Hash, v []byte) error {
 		r.size += uint32(len(f))
 	}
 	number, at, err := s.packs.append(frames...)
-	if err != nil {
-		return err
-	}
 	r.pack, r.offset = number, uint32(at)
-	return b.Set(hashKey(keyLarge, h), r.encode(), nil)
+	return placement{hashKey(keyLarge, h), r.encode()}, err
 }
 
 // large reads a large value.
